@@ -51,6 +51,10 @@ func (t *Table) Ensure(ctx context.Context) error {
 			&ForeignError{t.table.Name, "a set or chain of it has another type than ours"}, err)
 	}
 
+	if err == nil {
+		err = t.removeOldFeeds()
+	}
+
 	return kernelError("ensure table", err)
 }
 
@@ -117,6 +121,9 @@ func (t *Table) queueLayout() error {
 	}
 
 	c.AddObj(t.deniedCounter())
+	for _, name := range t.feeds {
+		c.AddObj(t.feedCounter(name))
+	}
 	discovery := t.discoverySet()
 	errs = append(errs, c.AddSet(discovery, discoveryElements()))
 	chains := t.rules(discovery)

@@ -131,8 +131,10 @@ func isOurHook(c *nftables.Chain) bool {
 }
 
 func (t *Table) wantedSets() []*nftables.Set {
-	return append(slices.Clone(t.ksets), allowSet(t.table, false), allowSet(t.table, true),
-		denySet(t.table, false), denySet(t.table, true))
+	return slices.Concat(t.ksets, []*nftables.Set{
+		allowSet(t.table, false), allowSet(t.table, true),
+		denySet(t.table, false), denySet(t.table, true),
+	}, t.feedSets())
 }
 
 // complete reports whether the kernel has the layout that Ensure makes: a check by names and

@@ -53,6 +53,8 @@ func (t *Table) rules(discovery *nftables.Set) []chainRules {
 		append(source(false, 32), lookup(setDeny4), countDenied(), verdict(expr.VerdictDrop)),
 		append(source(true, 128), lookup(setDeny6), countDenied(), verdict(expr.VerdictDrop)),
 	}
+	pre = slices.Concat(pre, t.feedRules())
+
 	// Rules of scope all stand in the base chain: one lookup a set for every packet. Those of the
 	// other scopes are reached by packets to their ports only.
 	pre = slices.Concat(pre, t.drops(ScopeAll), t.jumps(ScopeSIP, chainSIP),

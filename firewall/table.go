@@ -26,6 +26,8 @@ type Options struct {
 	MaxBans int // elements in each set; default DefaultMaxBans
 	// never dropped: the allowlist and the protected addresses; SetAllow replaces it
 	Allow []netip.Prefix
+	// the names of the feeds, each with sets and a counter of its own; SetFeeds replaces them
+	Feeds []string
 	// descriptor of the network namespace to work in; 0: that of the calling thread
 	NetNS int
 	// how often Watch checks by itself, should the kernel's notifications be lost; default 5 s
@@ -51,6 +53,7 @@ type Table struct {
 	writeMu sync.Mutex
 	write   *nftables.Conn
 	allow   []netip.Prefix
+	feeds   []string // changed under both locks
 
 	readMu sync.Mutex
 	read   *nftables.Conn
@@ -77,7 +80,7 @@ func Open(o Options) (*Table, error) {
 	t := &Table{
 		table: &nftables.Table{Name: o.Table, Family: nftables.TableFamilyINet},
 		sets:  banSets(), ports: o.Ports, poll: o.Poll, now: time.Now,
-		allow: slices.Clone(o.Allow),
+		allow: slices.Clone(o.Allow), feeds: slices.Clone(o.Feeds),
 	}
 	for _, s := range t.sets {
 		t.ksets = append(t.ksets, s.kernelSet(t.table, o.MaxBans))
@@ -167,7 +170,7 @@ func (o Options) validate() error {
 	if err != nil {
 		err = fmt.Errorf("allowlist: %w", err)
 	}
-	return errors.Join(append(problems, o.Ports.validate(), err)...)
+	return errors.Join(append(problems, o.Ports.validate(), err, checkFeeds(o.Feeds))...)
 }
 
 // Close closes the connections. The table, and the bans in it, stay in the kernel.

@@ -13,6 +13,8 @@
 //	allow4, allow6             never dropped here: the allowlist and the protected addresses
 //	deny4, deny6               the operator's lists: every packet is dropped, for ever;
 //	                           the counter denied counts them
+//	feed4_NAME, feed6_NAME     the list of a feed: every packet is dropped; the counter feed_NAME
+//	                           counts them
 //	ban4, ban6                 banned hosts, scope all: every packet is dropped
 //	ban4_24, ban6_64,          banned prefixes of that length, scope all
 //	ban6_56, ban6_48

@@ -53,6 +53,9 @@ const (
 	// It had proven evidence against it when a success that could have been forged first proved it.
 	// So that a friend of a guesser does not get it a smaller ban: see occupantOf.
 	lateProof
+
+	// A success whose address nobody could have chosen proved it, and the proof has not ended since.
+	firmProof
 )
 
 // standing names the lists of the tables of sources and of networks.
@@ -166,6 +169,9 @@ func (e *Engine) decay(s *source) {
 	// A record with nothing but such a proof may be forgotten at any time, so it must mean nothing.
 	if s.owns == 0 && !e.hasProof(s) {
 		s.flags &^= flagProof
+	}
+	if !e.hasProof(s) {
+		s.flags &^= firmProof
 	}
 
 	dt := e.sec - s.at

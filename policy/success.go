@@ -201,6 +201,7 @@ func (e *Engine) prove(k key, s *source, r table.Ref, o *Observation) {
 	switch {
 	case o.Chooser().Proven():
 		s.flags &^= lateProof
+		s.flags |= firmProof
 	case s.flags&flagProof == 0 && s.owns <= 1 && s.proven > 0: // owns counts this success
 		s.flags |= lateProof
 	}

@@ -288,4 +288,6 @@ var refusedCommands = [][]string{
 	{"alerts", "ignore", "00000000", "why"},
 	{"notify"},
 	{"notify", "--test"},
+	{"feed", "list"},
+	{"feed", "accept", "voipbl"},
 }

@@ -44,6 +44,7 @@ const (
 	JournalFailing = "journal_failing"
 	RestartNeeded  = "restart_needed"
 	NotifyFailing  = "notify_failing"
+	FeedStale      = "feed_stale"
 
 	UnexpectedCountry = "unexpected_country"
 )
@@ -66,6 +67,7 @@ var kinds = []Kind{
 	{"proved_source_guessing", Warning, true, 8 * time.Hour},
 	{JournalFailing, Warning, false, 0},
 	{NotifyFailing, Warning, false, 0},
+	{FeedStale, Warning, false, 0},
 	{RestartNeeded, Warning, false, 0},
 	{UnexpectedCountry, Warning, true, day + 2*time.Hour},
 	{"misconfigured_endpoint", Notice, true, day + 2*time.Hour},

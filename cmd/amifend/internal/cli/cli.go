@@ -44,6 +44,7 @@ type Commands struct {
 	Run     Run     `cmd:"" group:"setup" help:"Run the daemon."`
 	Check   Check   `cmd:"" group:"setup" help:"Check the config, every PBX and the firewall."`
 	Notify  Notify  `cmd:"" group:"setup" help:"List the targets of notifications, or test them."`
+	Feed    Feed    `cmd:"" group:"setup" help:"List the feeds of public lists, or accept a list."`
 	Reload  Reload  `cmd:"" group:"setup" help:"Make the daemon read its config again."`
 	Enforce Enforce `cmd:"" group:"setup" help:"End observing: ban from now on, on trial at first."`
 	Keep    Keep    `cmd:"" group:"setup" help:"Keep the bans of a trial, and end it."`

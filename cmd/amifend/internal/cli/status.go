@@ -141,6 +141,9 @@ func detailsText(s control.Status) string {
 	if d := f.Denied; d != nil {
 		fmt.Fprintf(&b, "          %s\n", deniedLine(*d))
 	}
+	for _, one := range f.Feeds {
+		fmt.Fprintf(&b, "          %s\n", feedLine(one))
+	}
 
 	// Without [state] there is no journal.
 	if j := s.Journal; j != nil {

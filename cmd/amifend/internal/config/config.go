@@ -44,6 +44,7 @@ type Config struct {
 	Notify   []Target // names are unique
 	Geo      Geo
 	Report   Report
+	Feeds    []Feed // names are unique
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
 	// users of this machine can read. `check` fails on them, `run` logs them.
@@ -159,6 +160,7 @@ func (l *loader) load(src []byte) *Config {
 		Notify:   l.targets(raw.Notify),
 		Geo:      l.geo(raw.Geo),
 		Report:   l.report(raw.Report),
+		Feeds:    l.feeds(raw.Feeds),
 	}
 	c.Warnings = l.warnings // complete only now
 	return c

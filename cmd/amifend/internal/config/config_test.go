@@ -52,6 +52,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 	writePair(t, dir)
 	const slackURL = "slack://hook:T00000000-B00000000-000000000000000000000000@webhook"
 	write(t, dir, "slack-url", slackURL+"\n", 0o600)
+	write(t, dir, "feed-url", "https://mirror.example/t0ken\n", 0o600)
 	c, err := Load(write(t, dir, "config.toml", `
 [[server]]
 name = "office"
@@ -146,6 +147,18 @@ max_per_hour = 5
 [[notify]]
 url = "https://hooks.example.com/x?token=t0ken"
 secret = "0123456789abcdef"
+
+[[feed]]
+source = "apiban"
+name = "ban-1"
+key_file = "branch-secret"
+url_file = "feed-url"
+ca_file = "ca.pem"
+every = "20m"
+
+[[feed]]
+name = "mine"
+file = "drop.txt"
 `, 0o640))
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +234,13 @@ secret = "0123456789abcdef"
 				URL: Hide("https://hooks.example.com/x?token=t0ken"), Secret: Hide("0123456789abcdef"),
 				MinSeverity: "notice", Digest: time.Hour, PerHour: 20,
 			},
+		},
+		Feeds: []Feed{
+			{
+				Name: "ban-1", Source: SourceAPIBAN, URL: Hide("https://mirror.example/t0ken"),
+				Key: Hide("s3 %s:cret"), CAFile: filepath.Join(dir, "ca.pem"), Every: 20 * time.Minute,
+			},
+			{Name: "mine", File: filepath.Join(dir, "drop.txt"), Every: 10 * time.Minute},
 		},
 		Geo: Geo{
 			Files: []string{"/srv/country.mmdb", c.Geo.Files[1]}, ReverseDNS: true,
@@ -570,6 +590,42 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		},
 		{
 			"one notify", server + "[notify]\nname = 'x'", "notify", "[notify]", "write [[notify]]",
+		},
+		{
+			"feed without a list", server + "[[feed]]\nname = 'x'", "feed[1]", "[[feed]]", "has no list",
+		},
+		{
+			"feed with another source", server + "[[feed]]\nsource = 'voip'", "feed[1].source",
+			"source", "is not a known list",
+		},
+		{
+			"feed of http", server + "[[feed]]\nname = 'x'\nurl = 'http://a.example/'", "feed[1].url",
+			"url =", "is not a URL of https",
+		},
+		{
+			"feed of both", server + "[[feed]]\nsource = 'voipbl'\nfile = 'x'", "feed[1].file",
+			"file", "excludes source",
+		},
+		{
+			"apiban without a key", server + "[[feed]]\nsource = 'apiban'", "feed[1].key_file",
+			"[[feed]]", "is missing",
+		},
+		{
+			"a key for another", server + "[[feed]]\nsource = 'voipbl'\nkey_file = 'x'",
+			"feed[1].key_file", "key_file", "belongs to",
+		},
+		{
+			"a name that the kernel does not take", server + "[[feed]]\nsource = 'voipbl'\nname = 'A b'",
+			"feed[1].name", "name =", "cannot be used",
+		},
+		{
+			"two feeds of a name",
+			server + "[[feed]]\nsource = 'voipbl'\n[[feed]]\nsource = 'voipbl'",
+			"feed[2].name", "[[feed]]", "that of another",
+		},
+		{
+			"every", server + "[[feed]]\nsource = 'voipbl'\nevery = '1m'", "feed[1].every", "every",
+			"out of range",
 		},
 		{
 			"no username", "[[server]]\naddress = 'a'\nsecret = 'b'", "server[1].username",

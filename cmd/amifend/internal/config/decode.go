@@ -29,6 +29,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Notify   toml.Primitive `toml:"notify"`
 			Geo      toml.Primitive `toml:"geo"`
 			Report   toml.Primitive `toml:"report"`
+			Feed     toml.Primitive `toml:"feed"`
 		}
 	)
 
@@ -61,6 +62,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"notify", top.Notify, &raw.Notify},
 		{"geo", top.Geo, &raw.Geo},
 		{"report", top.Report, &raw.Report},
+		{"feed", top.Feed, &raw.Feeds},
 	} {
 		if !md.IsDefined(s.name) {
 			continue
@@ -79,6 +81,12 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 				raw.Notify = nil
 				continue
 			}
+			if s.name == "feed" {
+				l.problem(s.name, "holds something that is not a table; write each feed below a "+
+					"header [[feed]]")
+				raw.Feeds = nil
+				continue
+			}
 			l.problem(s.name, "holds something that is not a table; write each server below a "+
 				"header [[server]], and its TLS below [server.tls]")
 			raw.Servers = nil
@@ -92,10 +100,12 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 }
 
 // isList reports whether a section is a list of tables.
-func isList(section string) bool { return section == "server" || section == "notify" }
+func isList(section string) bool {
+	return section == "server" || section == "notify" || section == "feed"
+}
 
-// shape reports whether a section is a table, or for [[server]] and [[notify]] a list of tables, and
-// records a problem if not.
+// shape reports whether a section is a table, or one of isList a list of tables, and records a problem
+// if not.
 func (l *loader) shape(md *toml.MetaData, section string) bool {
 	got := md.Type(section) // "" for a table that only its sub-tables name
 
@@ -224,6 +234,10 @@ func twiceText(key string) string {
 	if name, ok := strings.CutPrefix(key, "notify."); ok {
 		return name + " stands twice in one [[notify]]; keep one of them, and begin each further " +
 			"target with a header [[notify]]"
+	}
+	if name, ok := strings.CutPrefix(key, "feed."); ok {
+		return name + " stands twice in one [[feed]]; keep one of them, and begin each further " +
+			"feed with a header [[feed]]"
 	}
 	if name, ok := strings.CutPrefix(key, "server."); ok {
 		return name + " stands twice in one [[server]]; keep one of them, and begin each further " +

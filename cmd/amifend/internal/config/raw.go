@@ -20,6 +20,7 @@ type rawConfig struct {
 	Notify   []rawTarget `toml:"notify"`
 	Geo      rawGeo      `toml:"geo"`
 	Report   rawReport   `toml:"report"`
+	Feeds    []rawFeed   `toml:"feed"`
 
 	serverGiven bool // true even if Servers could not be read
 }
@@ -110,6 +111,17 @@ type rawGeo struct {
 
 type rawReport struct {
 	Weekly value[string] `toml:"weekly"`
+}
+
+type rawFeed struct {
+	Name    value[string]        `toml:"name"`
+	Source  value[string]        `toml:"source"`
+	URL     value[string]        `toml:"url"`
+	URLFile value[string]        `toml:"url_file"`
+	File    value[string]        `toml:"file"`
+	KeyFile value[string]        `toml:"key_file"`
+	CAFile  value[string]        `toml:"ca_file"`
+	Every   value[time.Duration] `toml:"every"`
 }
 
 type rawLog struct {

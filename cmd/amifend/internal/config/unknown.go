@@ -100,7 +100,7 @@ func header(table string) string {
 	switch table {
 	case "":
 		return "the top of the file"
-	case "server", "notify":
+	case "server", "notify", "feed":
 		return "[[" + table + "]]"
 	default:
 		return "[" + table + "]"

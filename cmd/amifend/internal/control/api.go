@@ -124,7 +124,8 @@ type Firewall struct {
 	Taken     int       `json:"taken"`
 	LastTaken time.Time `json:"last_taken,omitzero"` // the last time
 
-	Denied *Denied `json:"denied,omitempty"` // absent: [deny] lists no prefix
+	Denied *Denied     `json:"denied,omitempty"` // absent: [deny] lists no prefix
+	Feeds  []FeedState `json:"feeds,omitempty"`  // of [[feed]]
 }
 
 // DryFirewall is the Name of a Firewall that bans nobody: [policy] observe, or backend = "log".
@@ -282,6 +283,8 @@ type Explanation struct {
 	// always dropped.
 	Denied string  `json:"denied,omitempty"`
 	Origin *Origin `json:"origin,omitempty"` // names of the address
+	// Feed is the name of a feed that lists the address. Its packets are dropped.
+	Feed string `json:"feed,omitempty"`
 }
 
 // PastBan is a ban in the journal, running or over.

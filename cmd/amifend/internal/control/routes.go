@@ -57,7 +57,7 @@ var (
 
 // table returns all routes with their handlers.
 func (s *Server) table() []served {
-	return append(s.readTable(), s.changeTable()...)
+	return slices.Concat(s.readTable(), s.feedTable(), s.changeTable())
 }
 
 // readTable returns the routes that change nothing.
@@ -160,6 +160,16 @@ func (s *Server) readTable() []served {
 	}
 }
 
+// feedTable returns the routes of the feeds that change nothing.
+func (s *Server) feedTable() []served {
+	return []served{
+		{Route{
+			Method: http.MethodGet, Path: "/v1/feeds", Answer: Feeds{},
+			About: "The feeds of `[[feed]]`: their lists, what they dropped, and what they spare.",
+		}, s.Feeds != nil, s.feeds},
+	}
+}
+
 // changeTable returns the routes that change something.
 func (s *Server) changeTable() []served {
 	// All of these need the right to change.
@@ -223,6 +233,11 @@ func (s *Server) changeTable() []served {
 			About: "Sends a test message to one target, or to all of them, and answers when each has " +
 				"taken it or not.",
 		}, s.Notify != nil, s.testNotify},
+		{Route{
+			Method: http.MethodPost, Path: "/v1/feeds/accept", Change: true, Body: AcceptFeed{},
+			Answer: FeedAccepted{},
+			About:  "Puts the list of a feed in force that waits for the yes of an operator.",
+		}, s.Feeds != nil, s.acceptFeed},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/keep", Change: true, Answer: Kept{},
 			About: "Keeps the bans of a trial, and ends the trial. If the trial ended observing, " +

@@ -68,6 +68,7 @@ type Options struct {
 	Past    Reporter
 	Silence Silencer
 	Notify  Notifier
+	Feeds   Feeder
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Live    func(ctx context.Context, limit int) (Live, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)

@@ -202,7 +202,7 @@ func parts(t *testing.T, log *slog.Logger, change func(*config.Config)) (
 		t.Fatal(err)
 	}
 
-	return s, j, newEnforcer(s, kernel, denier), kernel
+	return s, j, newEnforcer(s, kernel, denier.LaidOut), kernel
 }
 
 // More bans are in the kernel than the policy has room for: they stay as they are, and it is told.

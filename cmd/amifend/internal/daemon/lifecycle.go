@@ -29,6 +29,8 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.fleet.Watch(ctx) },
 		func() { d.allowlist.Run(ctx) },
 		func() { d.denier.Run(ctx) },
+		func() { d.feeder.Run(ctx) },
+		func() { d.keeper.Run(ctx) },
 		func() { d.service.Run(ctx) },
 		func() { d.metrics.Run(ctx) },
 		func() { d.reloader.serveHangups(ctx, d.hangup) },

@@ -20,14 +20,18 @@ type protected struct {
 	judge    *judge.Judge
 	enforcer *enforce.Enforcer
 	denier   *enforce.Denier
+	feeder   *enforce.Feeder
 	known    []netip.Prefix // as last logged
 	learned  []protect.Learned
 }
 
 func newProtected(
 	log *slog.Logger, set protect.Set, j *judge.Judge, e *enforce.Enforcer, d *enforce.Denier,
+	f *enforce.Feeder,
 ) *protected {
-	return &protected{log: log, judge: j, enforcer: e, denier: d, known: allowlist.ForKernel(set)}
+	return &protected{
+		log: log, judge: j, enforcer: e, denier: d, feeder: f, known: allowlist.ForKernel(set),
+	}
 }
 
 // update hands on a new list. It logs only which addresses came and went: reasons and on-link
@@ -55,6 +59,7 @@ func (p *protected) update(set protect.Set) {
 
 	p.enforcer.SetAllow(next)
 	p.denier.Protect()
+	p.feeder.Protect()
 	p.judge.Protect(judge.Protected{Never: allowlist.ForPolicy(set), Learned: set.Learned})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/amifend/amifend/ami/amitest"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/logtest"
@@ -123,12 +124,20 @@ func TestProtectTellsBoth(t *testing.T) {
 			Table: kernel, Log: s.options.Log, Lists: denied("192.0.2.0/24"),
 			Never: func() protect.Set { return set },
 		})
-		p := newProtected(s.options.Log, protect.Set{}, j, e, denier)
+		feeder := enforce.NewFeeder(enforce.FeederOptions{
+			Table: kernel, Log: s.options.Log, Never: func() protect.Set { return set },
+			Exempt: func(context.Context) ([]denylist.Exempt, error) { return nil, nil },
+		})
+		feeder.SetLists([]enforce.FeedList{{
+			Name: "one", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		}})
+		p := newProtected(s.options.Log, protect.Set{}, j, e, denier, feeder)
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		all.Go(j.Run)
 		all.Go(func() { e.Run(ctx) })
 		all.Go(func() { denier.Run(ctx) })
+		all.Go(func() { feeder.Run(ctx) })
 		synctest.Wait()
 
 		prefix := netip.MustParsePrefix("192.0.2.1/32")
@@ -136,6 +145,10 @@ func TestProtectTellsBoth(t *testing.T) {
 		p.update(set)
 		synctest.Wait()
 		kernel.Set(func() {
+			if feed := kernel.Feeds["one"]; feed == nil || feed.Contains(prefix.Addr()) ||
+				!feed.Contains(prefix.Addr().Next()) {
+				t.Errorf("the feed drops %v", feed)
+			}
 			if len(kernel.Allow) != 1 || kernel.Allow[0] != prefix {
 				t.Errorf("the kernel gets %v", kernel.Allow)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/metrics"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
@@ -37,6 +38,8 @@ type reloader struct {
 	judge     *judge.Judge
 	enforcer  *enforce.Enforcer
 	denier    *enforce.Denier
+	feeder    *enforce.Feeder
+	keeper    *feed.Keeper
 	watcher   *protect.Watcher
 	allowlist *allowlist.Keeper
 	metrics   *metrics.Server
@@ -156,6 +159,7 @@ func (r *reloader) Reload(
 	r.changeNotify(old, merged, &out)
 	r.changeGeo(old, merged, &out)
 	r.changeReport(old, merged, &out)
+	r.changeFeeds(old, merged, &out)
 
 	r.tellRestart(out.Restart)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
@@ -407,4 +411,13 @@ func (r *reloader) changeReport(old, next *config.Config, out *control.Reloaded)
 	}
 	r.notifier.SetWeekly(next.Report.Weekly)
 	out.Changed = append(out.Changed, "[report]")
+}
+
+// changeFeeds gives the keeper of the feeds new ones. It does not wait.
+func (r *reloader) changeFeeds(old, next *config.Config, out *control.Reloaded) {
+	if reflect.DeepEqual(old.Feeds, next.Feeds) {
+		return
+	}
+	r.keeper.SetFeeds(next.Feeds)
+	out.Changed = append(out.Changed, "[[feed]]")
 }

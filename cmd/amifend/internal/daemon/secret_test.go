@@ -77,6 +77,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		"POST /v1/alerts/ignored":   `{"id":"00000000","note":"x"}`,
 		"DELETE /v1/alerts/ignored": "?id=00000000",
 		"POST /v1/notify/test":      `{"name":"dead"}`,
+		"POST /v1/feeds/accept":     `{"name":"nothing"}`,
 		"POST /v1/reload":           "",
 		"POST /v1/keep":             "",
 		"POST /v1/nonsense":         "",
@@ -92,7 +93,8 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		}
 		text, status := fetch(t, web, r.Method, url, body)
 		bad := slices.Contains(
-			[]string{"/v1/reload", "/v1/nonsense", "/v1/alerts/ignored", "/v1/enforce"}, r.Path)
+			[]string{"/v1/reload", "/v1/nonsense", "/v1/alerts/ignored", "/v1/enforce",
+				"/v1/feeds/accept"}, r.Path)
 		if (status != http.StatusOK) != bad || len(text) == 0 && r.Path != "/v1/events" {
 			t.Errorf("%s: %d %s", name, status, text)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/geo"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
@@ -39,6 +40,8 @@ type daemon struct {
 	watcher   *protect.Watcher
 	protected *protected
 	denier    *enforce.Denier
+	feeder    *enforce.Feeder
+	keeper    *feed.Keeper
 	enforcer  *enforce.Enforcer
 	judge     *judge.Judge
 	fleet     *stream.Fleet
@@ -84,11 +87,13 @@ func serve(
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
 	})
-	enforcer := newEnforcer(s, table, denier)
 	engine, err := newJudge(s, set)
 	if err != nil {
 		return nil, nil, err
 	}
+	feeder := newFeeder(s, table, watcher, engine)
+	keeper := newKeeper(s, feeder)
+	enforcer := newEnforcer(s, table, func() { denier.LaidOut(); feeder.LaidOut() })
 
 	// The bans of earlier runs are adopted before the first event. They come from the kernel and
 	// from the journal, whose goroutine must run for that.
@@ -99,27 +104,30 @@ func serve(
 		return nil, nil, err
 	}
 
-	feed := &control.Feed{}
-	fleet, plan, err := newFleet(s, engine, watcher, feed)
+	events := &control.Feed{}
+	fleet, plan, err := newFleet(s, engine, watcher, events)
 	if err != nil {
 		return nil, nil, err
 	}
 
 	// The parts for operators come last, since they ask all others.
 	allow := newAllowlist(s, watcher)
-	scraped := newMetrics(s, engine, enforcer, denier, fleet, watcher)
+	scraped := newMetrics(s, engine, enforcer, fleet, watcher, metrics.Sources{
+		Denier: denier, Feeder: feeder, Keeper: keeper,
+	})
 	reloader := &reloader{
 		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier,
-		watcher: watcher, allowlist: allow, metrics: scraped, servers: engine.Servers(),
+		feeder: feeder, keeper: keeper, watcher: watcher, allowlist: allow, metrics: scraped, servers: engine.Servers(),
 	}
-	service := newService(s, reloader, table, feed)
+	service := newService(s, reloader, table, events)
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
 		"firewall", table.String(), "adopted", adopted.Kernel, "restored", adopted.Journal)
 	d := &daemon{
-		shared: s, table: table, watcher: watcher, denier: denier, enforcer: enforcer,
-		judge: engine, protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet,
-		plan: plan, allowlist: allow, reloader: reloader, service: service, metrics: scraped,
+		shared: s, table: table, watcher: watcher, denier: denier, feeder: feeder, keeper: keeper,
+		enforcer: enforcer, judge: engine, fleet: fleet,
+		protected: newProtected(o.Log, set, engine, enforcer, denier, feeder),
+		plan:      plan, allowlist: allow, reloader: reloader, service: service, metrics: scraped,
 		hangup: hangup,
 	}
 
@@ -255,10 +263,10 @@ func newBook(o Options, j *journal.Journal, n *notify.Notifier) *alerts.Book {
 	return alerts.New(b)
 }
 
-func newEnforcer(s *shared, table enforce.Table, denier *enforce.Denier) *enforce.Enforcer {
+func newEnforcer(s *shared, table enforce.Table, laidOut func()) *enforce.Enforcer {
 	o := enforce.Options{
 		Table: table, Clock: s.clock, Log: s.options.Log, Mail: s.mail, Recorder: s.recorder,
-		Alerts: s.alerts, Compare: s.compare, Dry: s.options.Config.Dry(), LaidOut: denier.LaidOut,
+		Alerts: s.alerts, Compare: s.compare, Dry: s.options.Config.Dry(), LaidOut: laidOut,
 		Banned: func(b bans.Ban) {
 			s.notifier.Ban(b)
 			if s.options.Banned != nil {
@@ -313,14 +321,14 @@ func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 }
 
 func newMetrics(
-	s *shared, engine *judge.Judge, enforcer *enforce.Enforcer, denier *enforce.Denier,
-	fleet *stream.Fleet, watcher *protect.Watcher,
+	s *shared, engine *judge.Judge, enforcer *enforce.Enforcer, fleet *stream.Fleet,
+	watcher *protect.Watcher, lists metrics.Sources,
 ) *metrics.Server {
-	return metrics.New(s.options.Config.Metrics, s.options.Log, metrics.Sources{
-		Version: s.options.Version, Config: s.live.Load, Judge: engine, Enforcer: enforcer,
-		Denier: denier, Sessions: fleet.Sessions, Watcher: watcher, Journal: s.journal, Book: s.alerts,
-		Waiting: func() int { return len(s.events) },
-	})
+	from := lists
+	from.Version, from.Config, from.Judge, from.Enforcer = s.options.Version, s.live.Load, engine, enforcer
+	from.Sessions, from.Watcher, from.Journal, from.Book = fleet.Sessions, watcher, s.journal, s.alerts
+	from.Waiting = func() int { return len(s.events) }
+	return metrics.New(s.options.Config.Metrics, s.options.Log, from)
 }
 
 // newService returns the service, which answers operators by the parts that the reloader has too.
@@ -330,7 +338,7 @@ func newService(
 	o := s.options
 	return operate.New(operate.Options{
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: r.judge,
-		Enforcer: r.enforcer, Denier: r.denier, Firewall: table.String(),
+		Enforcer: r.enforcer, Denier: r.denier, Feeder: r.feeder, Keeper: r.keeper, Firewall: table.String(),
 		Sessions: r.fleet.Sessions, Watcher: r.watcher, Allowlist: r.allowlist, Journal: s.journal,
 		Atlas: s.atlas, Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
@@ -349,6 +357,6 @@ func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
 
 	return enforce.OpenKernel(firewall.Options{
 		Table: c.Firewall.Table, Ports: c.Firewall.Ports(), MaxBans: c.Firewall.MaxBans,
-		Allow: allowlist.ForKernel(set), NetNS: o.NetNS,
+		Allow: allowlist.ForKernel(set), NetNS: o.NetNS, Feeds: feedNames(c),
 	})
 }

@@ -25,6 +25,14 @@ type Table interface {
 		ctx context.Context, prefix netip.Prefix, scope firewall.Scope,
 	) (firewall.Element, bool, error)
 	DenyTable
+	FeedTable
+}
+
+// FeedTable is the part of the table that the [Feeder] needs.
+type FeedTable interface {
+	SetFeeds(ctx context.Context, names []string) error
+	SetFeed(ctx context.Context, name string, have, deny []netip.Prefix) error
+	FeedCounts(ctx context.Context) (map[string]firewall.Denied, error)
 }
 
 // DenyTable is the part of the table that the [Denier] needs.
@@ -99,6 +107,15 @@ func (Dry) SetDeny(context.Context, []netip.Prefix) error { return nil }
 
 // Denied returns that nothing was dropped.
 func (Dry) Denied(context.Context) (firewall.Denied, error) { return firewall.Denied{}, nil }
+
+// SetFeeds does nothing.
+func (Dry) SetFeeds(context.Context, []string) error { return nil }
+
+// SetFeed does nothing.
+func (Dry) SetFeed(_ context.Context, _ string, _, _ []netip.Prefix) error { return nil }
+
+// FeedCounts returns none.
+func (Dry) FeedCounts(context.Context) (map[string]firewall.Denied, error) { return nil, nil }
 
 // Dropped returns that nothing was dropped.
 func (Dry) Dropped(context.Context) (map[firewall.Scope]firewall.Dropped, error) { return nil, nil }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/histogram"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 )
@@ -43,6 +44,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.putEngine(&p, a)
 	c.putBans(&p, a)
 	c.putDeny(&p, a)
+	c.putFeeds(&p, a)
 	p.put("protected_prefixes", float64(len(c.from.Watcher.Current().Entries)))
 
 	for kind, n := range c.from.Book.Counts() {
@@ -175,6 +177,30 @@ func (c *collector) putDeny(p *page, a asked) {
 	if a.denied != nil {
 		p.put("deny_dropped_packets_total", float64(a.denied.Packets))
 		p.put("deny_dropped_bytes_total", float64(a.denied.Bytes))
+	}
+}
+
+// putFeeds adds the feeds. Their names are those of the config, so there are few.
+func (c *collector) putFeeds(p *page, a asked) {
+	if c.from.Keeper == nil {
+		return
+	}
+
+	cuts := c.from.Feeder.Status().Cuts
+	for _, f := range c.from.Keeper.Status() {
+		p.put("feed_prefixes", float64(f.Prefixes), f.Name)
+		p.put("feed_up", boolean(f.Problem == ""), f.Name)
+		p.put("feed_waiting_prefixes", float64(f.Waiting), f.Name)
+		if f.State != feed.StateNone && !f.Fetched.IsZero() {
+			p.put("feed_age_seconds", f.Age.Seconds(), f.Name)
+		}
+		if cut := cuts[f.Name]; cut != nil {
+			p.put("feed_exceptions", float64(len(cut.Out)), f.Name)
+		}
+		if d, ok := a.feeds[f.Name]; ok {
+			p.put("feed_dropped_packets_total", float64(d.Packets), f.Name)
+			p.put("feed_dropped_bytes_total", float64(d.Bytes), f.Name)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -38,6 +39,8 @@ type Sources struct {
 	Judge    *judge.Judge
 	Enforcer *enforce.Enforcer
 	Denier   *enforce.Denier
+	Feeder   *enforce.Feeder // nil: no feeds are possible
+	Keeper   *feed.Keeper    // nil: as above
 	Sessions func() []*stream.Session
 	Watcher  *protect.Watcher
 	Journal  *journal.Journal // nil: there is none
@@ -54,6 +57,7 @@ type asked struct {
 	firewallUp bool
 	dropped    map[firewall.Scope]firewall.Dropped // nil: never known
 	denied     *firewall.Denied                    // nil: never known
+	feeds      map[string]firewall.Denied          // by feed; nil: never known
 }
 
 // asker asks the owners, and keeps their answers for a moment.
@@ -106,6 +110,14 @@ func (a *asker) renew(out asked) asked {
 	all.Go(func() {
 		if d := a.from.Denier.Dropped(ctx); d != nil {
 			out.denied = d
+		}
+	})
+	all.Go(func() {
+		if a.from.Keeper == nil || len(a.from.Keeper.Status()) == 0 {
+			return
+		}
+		if d := a.from.Feeder.Dropped(ctx); d != nil {
+			out.feeds = d
 		}
 	})
 	all.Wait()

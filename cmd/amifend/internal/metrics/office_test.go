@@ -5,16 +5,21 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/denylist"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
+	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -61,6 +66,12 @@ func newOffice(t *testing.T, servers ...string) *office {
 		Table: o.kernel, Log: log, Never: watcher.Current,
 	})
 
+	feeder := enforce.NewFeeder(enforce.FeederOptions{
+		Table: o.kernel, Log: log, Never: watcher.Current,
+		Exempt: func(context.Context) ([]denylist.Exempt, error) { return nil, nil },
+	})
+	keeper := feedOf(t, book, feeder)
+
 	var sessions []*stream.Session
 	for i, name := range servers {
 		s, err := stream.New(config.Server{
@@ -74,11 +85,44 @@ func newOffice(t *testing.T, servers ...string) *office {
 
 	o.Sources = Sources{
 		Version: "1.2.3", Config: func() *config.Config { return c }, Judge: engine, Enforcer: enforcer,
-		Denier: denier, Sessions: func() []*stream.Session { return sessions }, Watcher: watcher,
+		Denier: denier, Feeder: feeder, Keeper: keeper, Sessions: func() []*stream.Session { return sessions }, Watcher: watcher,
 		Book: book, Waiting: func() int { return len(o.in) },
 		Journal: journal.New(journal.Options{Directory: t.TempDir(), Log: log}),
 	}
 	return o
+}
+
+// feedOf returns a keeper at work, whose one list is in the kernel.
+func feedOf(t *testing.T, book *alerts.Book, feeder *enforce.Feeder) *feed.Keeper {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(path, []byte("20.0.0.1\n20.0.1.0/24\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keeper := feed.New(feed.Options{
+		Feeds: []config.Feed{{Name: "mine", File: path, Every: time.Hour}}, Book: book,
+		Log: slog.New(slog.DiscardHandler),
+		Lists: func(all []feed.Named) {
+			var lists []enforce.FeedList
+			for _, l := range all {
+				lists = append(lists, enforce.FeedList(l))
+			}
+			feeder.SetLists(lists)
+		},
+	})
+
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	running.Go(func() { keeper.Run(ctx) })
+	running.Go(func() { feeder.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if cut := feeder.Status().Cuts["mine"]; cut != nil && len(cut.Set.Ranges()) == 2 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return keeper
 }
 
 // run runs the owners until the test ends.

@@ -34,7 +34,7 @@ type row struct {
 func all() map[string]metric {
 	out := make(map[string]metric)
 	for _, r := range slices.Concat(
-		ofProcess(), ofServers(), ofEngine(), ofBans(), ofLists(), ofAlerts(), ofJournal(),
+		ofProcess(), ofServers(), ofEngine(), ofBans(), ofLists(), ofFeeds(), ofAlerts(), ofJournal(),
 	) {
 		out[r.name] = metric{
 			prometheus.NewDesc(namespace+"_"+r.name, r.help, r.labels, nil), r.typ,
@@ -174,6 +174,26 @@ func ofLists() []row {
 		{"deny_dropped_packets_total", counter, "Packets that the [deny] lists dropped.", nil},
 		{"deny_dropped_bytes_total", counter, "Bytes that the [deny] lists dropped.", nil},
 		{"protected_prefixes", gauge, "Addresses and prefixes that are never banned.", nil},
+	}
+}
+
+// ofFeeds returns the metrics of the feeds. All have the feed's name as their label.
+func ofFeeds() []row {
+	feed := []string{"feed"}
+	return []row{
+		{"feed_prefixes", gauge, "Prefixes of the feed's list.", feed},
+		{"feed_up", gauge, "1 if the feed's last list was taken, or is not known yet.", feed},
+		{
+			"feed_waiting_prefixes", gauge,
+			"Prefixes of the list that waits for amifend feed accept; 0: none waits.", feed,
+		},
+		{"feed_age_seconds", gauge, "How long ago the publisher confirmed the feed's list.", feed},
+		{
+			"feed_exceptions", gauge,
+			"Parts of the feed's list that are not dropped, since they must not be.", feed,
+		},
+		{"feed_dropped_packets_total", counter, "Packets that the feed dropped.", feed},
+		{"feed_dropped_bytes_total", counter, "Bytes that the feed dropped.", feed},
 	}
 }
 

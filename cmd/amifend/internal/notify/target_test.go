@@ -56,7 +56,8 @@ func TestKindsOfTheConfig(t *testing.T) {
 func TestWaysOfTheKinds(t *testing.T) {
 	want := map[string]way{
 		"attack": wayAlone, "spoof_flood": wayAlone, "restart_needed": wayAlone,
-		"notify_failing": wayAlone, "weekly_report": wayAlone, "compromised_account": wayUrgent, "server_down": wayUrgent,
+		"notify_failing": wayAlone, "weekly_report": wayAlone, "feed_stale": wayAlone,
+		"compromised_account": wayUrgent, "server_down": wayUrgent,
 		"journal_failing": wayUrgent, "bans_full": wayUrgent, "ineffective_ban": wayUrgent,
 	}
 	for _, kind := range config.NotifyKinds() {

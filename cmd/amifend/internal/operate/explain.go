@@ -31,6 +31,11 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 			"and run amifend reload, or run amifend allow %[1]s\n", addr, out.Denied)
 	}
 
+	if out.Feed = s.feedOf(addr); out.Feed != "" {
+		fmt.Fprintf(&text, "%s is dropped: the feed %s lists it; to let it in, run amifend allow "+
+			"%[1]s\n", addr, out.Feed)
+	}
+
 	out.Origin = s.originOf(ctx, addr, explainTime)
 	options := explain.Options{
 		Origin:  out.Origin.String(),

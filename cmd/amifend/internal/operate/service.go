@@ -24,6 +24,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/geo"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
@@ -52,7 +53,9 @@ type Options struct {
 	Judge     *judge.Judge
 	Enforcer  *enforce.Enforcer
 	Denier    *enforce.Denier
-	Firewall  string // as people call it
+	Feeder    *enforce.Feeder // nil: there are no feeds, nor can there be any
+	Keeper    *feed.Keeper    // nil: as above
+	Firewall  string          // as people call it
 	Sessions  func() []*stream.Session
 	Watcher   *protect.Watcher
 	Allowlist *allowlist.Keeper
@@ -152,6 +155,9 @@ func (s *Service) controlOptions() control.Options {
 	}
 	if s.Notifier != nil {
 		o.Notify = s
+	}
+	if s.Keeper != nil {
+		o.Feeds = s
 	}
 	if s.Journal != nil {
 		o.Backup = s.Backup

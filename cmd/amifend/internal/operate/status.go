@@ -185,6 +185,8 @@ func (s *Service) firewallStatus(ctx context.Context, st *control.Status) {
 
 	f.Name = s.Firewall
 	f.Denied = s.denyStatus(ctx)
+	f.Feeds = s.feedStates(ctx)
+	st.Health = append(st.Health, feedWarnings(f.Feeds)...)
 	st.Health = append(st.Health, firewallWarnings(*f, st.Ineffective)...)
 }
 

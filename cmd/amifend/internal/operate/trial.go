@@ -40,6 +40,9 @@ func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, erro
 	}
 
 	s.Denier.Release()
+	if s.Feeder != nil {
+		s.Feeder.Release()
+	}
 	s.Log.Info("the trial's bans are kept: from now on bans are made as usual", "bans", kept)
 	s.record(by, "keep", fmt.Sprintf("%d bans of the trial", kept), "")
 

@@ -25,9 +25,10 @@ type Kernel struct {
 	Uncount  bool // no counters
 	Allow    []netip.Prefix
 	Deny     []*netipx.IPSet // one for each SetDeny
-	Size     int             // of a set; 0: no limit
-	Gone     bool            // somebody deleted the table
-	Rules    bool            // the rules are there
+	Feeds    map[string]*netipx.IPSet
+	Size     int  // of a set; 0: no limit
+	Gone     bool // somebody deleted the table
+	Rules    bool // the rules are there
 	Ports    firewall.Ports
 	Fail     []error // of the next calls of Ensure and Apply, in order; nil: none
 	Broken   error   // of all calls of Ensure and Apply
@@ -214,6 +215,56 @@ func (k *Kernel) SetDeny(_ context.Context, prefixes []netip.Prefix) error {
 	}
 	k.Deny = append(k.Deny, deny)
 	return nil
+}
+
+// SetFeeds replaces the feeds by empty ones, but for those that stay.
+func (k *Kernel) SetFeeds(_ context.Context, names []string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.next(); err != nil {
+		return err
+	}
+
+	feeds := make(map[string]*netipx.IPSet)
+	for _, name := range names {
+		feeds[name] = k.Feeds[name]
+	}
+	k.Feeds = feeds
+	return nil
+}
+
+// SetFeed fills a feed.
+func (k *Kernel) SetFeed(_ context.Context, name string, _, prefixes []netip.Prefix) error {
+	var b netipx.IPSetBuilder
+	for _, p := range prefixes {
+		b.AddPrefix(p)
+	}
+	set, err := b.IPSet()
+	if err != nil {
+		return err
+	}
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.next(); err != nil {
+		return err
+	}
+	if k.Feeds == nil {
+		k.Feeds = make(map[string]*netipx.IPSet)
+	}
+	k.Feeds[name] = set
+	return nil
+}
+
+// FeedCounts returns the same for each feed.
+func (k *Kernel) FeedCounts(context.Context) (map[string]firewall.Denied, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make(map[string]firewall.Denied)
+	for name := range k.Feeds {
+		out[name] = firewall.Denied{Packets: 3, Bytes: 300}
+	}
+	return out, nil
 }
 
 // pass waits until Gate is open.
