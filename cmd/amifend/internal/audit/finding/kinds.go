@@ -109,14 +109,14 @@ var kinds = []Kind{
 			"to their networks by permit",
 	},
 	{
-		"account_udp_only", Seen, Low, Likely,
-		"accounts log in over UDP only",
-		"over UDP the source of a login can be forged, so amifend bans such sources from less",
-		"set the phones to TLS or TCP",
+		"login_suspect", Seen, High, Possible,
+		"a login looks like a guessed password",
+		"calls in the account's name, at your cost",
+		"ask the account's user, or change the password; amifend explain ADDRESS shows the attempts",
 	},
 	{
 		"account_many_networks", Seen, Medium, Possible,
-		"accounts are in use from many networks",
+		"an account is in use from many addresses",
 		"a password that many know, or that an attacker has as well",
 		"find out who uses the account; give each phone an account of its own",
 	},
@@ -128,8 +128,8 @@ var kinds = []Kind{
 	},
 	{
 		"events_hidden", Seen, High, Likely,
-		"banned sources, or a router, hide who attacks",
-		"the PBX sees the address of a router or proxy in place of the attacker's, so no ban hits",
+		"a router or proxy hides who attacks",
+		"the PBX sees its address in place of the attacker's, so no ban hits the attacker",
 		"keep the sources' addresses: no masquerading in front of the PBX",
 	},
 	{
