@@ -188,7 +188,7 @@ var kinds = []Kind{
 		"voicemail_pin", Config, Medium, Certain,
 		"mailboxes have a PIN that is easy to guess",
 		"an attacker listens to the messages; with a call back from voicemail, calls at your cost",
-		"set a PIN of six digits; forcegreeting and minsecret in voicemail.conf keep it so",
+		"set a PIN of six digits; minpassword = 6 in voicemail.conf keeps it so",
 	},
 	{
 		"guests_reach_trunk", Config, Critical, Certain,
