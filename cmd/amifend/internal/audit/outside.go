@@ -307,14 +307,15 @@ func judgeSIP(f probe.Facts) (out []finding.Finding) {
 	}
 	out = some(out, "version_shown", "", versions)
 
-	// Whatever is no refusal was done for a stranger.
-	stranger := f.Stranger
-	if served(stranger.Status) {
+	stranger, known := f.Stranger, f.Known
+	guests := served(stranger.Status, known.Status)
+	if guests {
 		out = append(out, finding.New("guests_served", fmt.Sprintf(
 			"SUBSCRIBE of an account that does not exist is answered by %d", stranger.Status)))
 	}
-	known := f.Known
-	if stranger.Status != 0 && known.Status != 0 &&
+
+	// Where guests are served, of course a stranger gets another answer than a phone.
+	if !guests && stranger.Status != 0 && known.Status != 0 &&
 		(stranger.Status != known.Status || stranger.Challenge != known.Challenge) {
 		out = append(out, finding.New("accounts_enumerable", fmt.Sprintf(
 			"SUBSCRIBE is answered by %d for an account that exists, and by %d for one that does "+
@@ -323,14 +324,14 @@ func judgeSIP(f probe.Facts) (out []finding.Finding) {
 	return out
 }
 
-// served reports whether a request was carried out, or refused for another reason than who sent it:
-// only then does the answer depend on the resource.
-func served(status int) bool {
-	switch status {
+// served reports whether a request of a stranger was carried out, or refused for another reason than
+// who sent it. A 400 is such a reason only if an account that exists is asked for its password.
+func served(stranger, known int) bool {
+	switch stranger {
 	case 200, 202, 404, 410, 423, 480, 489:
 		return true
 	}
-	return false
+	return stranger == 400 && known == 401
 }
 
 // shown returns what a server shows of its version.

@@ -112,12 +112,8 @@ func (l *look) askDistribution(
 // names returns the advisories in words.
 func names(all []advisory.Advisory) (out []string) {
 	for _, a := range all {
-		name := a.ID
-		if a.CVE != "" {
-			name += ", " + a.CVE
-		}
-		out = append(out, fmt.Sprintf("%s (%s, %s): %s", name, a.Severity, a.Date,
-			strings.TrimSuffix(a.What, ".")))
+		out = append(out, fmt.Sprintf("%s (%s, %s): %s", strings.Join(a.Names(), ", "), a.Severity,
+			a.Date, a.What))
 	}
 	return out
 }

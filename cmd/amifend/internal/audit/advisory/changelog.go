@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -50,4 +51,9 @@ func canonical(name string) string {
 }
 
 // In reports whether any name of the advisory is among names.
-func (a Advisory) In(names map[string]bool) bool { return names[a.ID] || a.CVE != "" && names[a.CVE] }
+func (a Advisory) In(names map[string]bool) bool {
+	return slices.ContainsFunc(a.Names(), func(name string) bool { return names[name] })
+}
+
+// Names returns all names of the advisory.
+func (a Advisory) Names() []string { return append([]string{a.ID}, strings.Fields(a.CVE)...) }

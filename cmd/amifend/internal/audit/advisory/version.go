@@ -29,8 +29,10 @@ type Release struct {
 }
 
 var (
+	product   = regexp.MustCompile(`(?i)asterisk|fpbx|certified|^\s*\d`)
 	certified = regexp.MustCompile(`(?i)\bcertified[-/](\d{1,3})\.(\d{1,3})-cert(\d{1,3})(\S{0,80})`)
-	numbered  = regexp.MustCompile(`(?:^|[^\d.])(\d{1,3})\.(\d{1,4})\.(\d{1,4})(\S{0,80})`)
+	numbered  = regexp.MustCompile(`(\d[\d.]*)([^\s\d]\S{0,80})?`)
+	three     = regexp.MustCompile(`^(\d{1,3})\.(\d{1,4})\.(\d{1,4})$`)
 	candidate = regexp.MustCompile(`(?i)^-?(rc|beta|alpha|pre)\d*$`)
 )
 
@@ -40,21 +42,38 @@ func Parse(text string) (Release, bool) {
 	if len(text) > 500 {
 		text = text[:500]
 	}
+	if !product.MatchString(text) {
+		return Release{}, false // Kamailio has versions, too
+	}
 	if m := certified.FindStringSubmatch(text); m != nil {
 		return Release{
 			Branch: "certified-" + m[1] + "." + m[2], Numbers: numbers(m[1:4]), Package: tail(m[4]),
 		}, true
 	}
 
-	m := numbered.FindStringSubmatch(text)
-	if m == nil {
-		return Release{}, false
+	// FPBX-16.0.40.7(18.24.1) names FreePBX first: a version of Asterisk has three numbers.
+	for at := 0; at < len(text); {
+		m := numbered.FindStringSubmatchIndex(text[at:])
+		if m == nil {
+			break
+		}
+		digits, rest := text[at+m[2]:at+m[3]], ""
+		if m[4] >= 0 {
+			rest = text[at+m[4] : at+m[5]]
+		}
+
+		at += m[3]
+		n := three.FindStringSubmatch(digits)
+		if n == nil {
+			continue
+		}
+		r := Release{Branch: n[1], Numbers: numbers(n[1:]), Package: tail(rest)}
+		if candidate.MatchString(r.Package) {
+			r.Package, r.Development = "", true
+		}
+		return r, true
 	}
-	r := Release{Branch: m[1], Numbers: numbers(m[1:4]), Package: tail(m[4])}
-	if candidate.MatchString(r.Package) {
-		r.Package, r.Development = "", true
-	}
-	return r, true
+	return Release{}, false
 }
 
 // tail returns what follows the numbers of a version, without the marks that end it in a sentence.
@@ -95,28 +114,30 @@ func Missing(r Release) (out []Advisory) {
 	return out
 }
 
-// lacks reports whether a release lacks the fix.
+// lacks reports whether a release has the weakness.
 func (a Advisory) lacks(r Release) bool {
-	if len(a.Only) > 0 {
-		return slices.Contains(a.Only, plain(r))
-	}
 	fixed, ok := a.Fixed[r.Branch]
-	return ok && r.before(fixed)
+	if !ok || !r.before(fixed) {
+		return false
+	}
+	since, ok := a.Since[r.Branch]
+	return !ok || !r.before(since)
 }
 
-// plain returns a release without what a distribution added.
-func plain(r Release) string {
-	r.Package = ""
-	return r.String()
-}
+// Newest returns the last release of a branch at the date of the table, or "".
+func Newest(branch string) string { return branches[branch].last }
 
-// Ended returns the last release of a branch that is no longer maintained, and reports whether it
-// is one. Older branches than those of the table ended, too.
+// Ended returns the last release of a branch, "" if it is not known, and reports whether the branch
+// gets no fixes any more. Older branches than those of the table ended, too.
 func Ended(r Release) (last string, ended bool) {
 	b, known := branches[r.Branch]
 	if !known {
 		// Asterisk 1.8 to 15, and certified releases of them.
-		return "", len(r.Numbers) > 0 && r.Numbers[0] < 16
+		major, _ := strconv.Atoi(strings.TrimPrefix(r.Branch, "certified-"))
+		if len(r.Numbers) > 0 {
+			major = r.Numbers[0]
+		}
+		return "", major < 16
 	}
 	return b.last, b.ended
 }

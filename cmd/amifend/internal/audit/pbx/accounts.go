@@ -52,7 +52,7 @@ func (l *looker) pjsip() {
 		if e.open() {
 			l.transfer(e, place)
 		} else {
-			l.accounts = append(l.accounts, e.section.Name())
+			l.pjsipNames = append(l.pjsipNames, e.section.Name())
 			if !globalACL && !e.byIP && !restricts(e.section, e.prefix) {
 				l.add("endpoint_acl", "%s", place)
 			}
@@ -197,7 +197,7 @@ func (l *looker) sipAccount(s, general pbxconf.Section) {
 		return
 	}
 
-	l.accounts = append(l.accounts, s.Name())
+	l.sipNames = append(l.sipNames, s.Name())
 	if !secret {
 		l.add("password_none", "%s", place)
 	}

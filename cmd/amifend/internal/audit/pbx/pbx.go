@@ -27,7 +27,9 @@ type Options struct {
 type Result struct {
 	Findings []finding.Finding // of each kind one at most
 	Problems []string          // what was not read, and may hide findings
-	Accounts []string          // names of SIP accounts, in the order of the files
+	// Accounts are names of SIP accounts, in the order of the files. If both PJSIP and chan_sip have
+	// accounts, only those that both have: nobody can say which driver answers at a port.
+	Accounts []string
 }
 
 // Look reads and judges a folder. It is an error if the folder names no accounts, trunks or ports,
@@ -76,7 +78,8 @@ type looker struct {
 
 	dialplan dialplan
 	secrets  []secret
-	accounts []string
+	// pjsipNames and sipNames are the accounts of PJSIP and of chan_sip.
+	pjsipNames, sipNames []string
 	// guests are the contexts of callers without an account, each with the place that says so.
 	guests []guest
 
@@ -143,13 +146,26 @@ func (l *looker) general(name string) pbxconf.Section { return pbxconf.General(l
 
 // result returns the findings.
 func (l *looker) result() Result {
-	r := Result{Problems: l.problems, Accounts: l.accounts}
+	r := Result{Problems: l.problems, Accounts: l.commonAccounts()}
 	for _, kind := range l.kinds {
 		r.Findings = append(r.Findings, finding.New(kind, seen(len(l.places[kind])),
 			l.places[kind]...))
 	}
 	finding.Sort(r.Findings)
 	return r
+}
+
+// commonAccounts returns the accounts that the driver at any port has.
+func (l *looker) commonAccounts() []string {
+	switch {
+	case len(l.sipNames) == 0:
+		return l.pjsipNames
+	case len(l.pjsipNames) == 0:
+		return l.sipNames
+	}
+	return slices.DeleteFunc(slices.Clone(l.sipNames), func(name string) bool {
+		return !slices.Contains(l.pjsipNames, name)
+	})
 }
 
 // seen returns how often something was found.

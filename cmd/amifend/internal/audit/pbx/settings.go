@@ -160,18 +160,27 @@ func isLocal(bind string) bool {
 // mostFiles bounds the files whose rights are looked at.
 const mostFiles = 5000
 
-// rights judges who may read and write the files.
+// rights judges who may read and write the files, unless nobody else gets to the folder.
 func (l *looker) rights() {
+	dir, err := filepath.Abs(l.dir)
+	if err != nil {
+		return
+	}
+	for above := dir; ; above = filepath.Dir(above) {
+		if st, err := os.Stat(above); err != nil || st.Mode().Perm()&0o001 == 0 {
+			return
+		}
+		if above == filepath.Dir(above) {
+			break
+		}
+	}
+
 	left := mostFiles
-	l.folderRights(l.dir, "", &left)
+	l.folderRights(dir, "", &left)
 }
 
 // folderRights judges the files of a folder and of its folders.
 func (l *looker) folderRights(dir, prefix string, left *int) {
-	st, err := os.Stat(dir)
-	if err != nil || st.Mode().Perm()&0o001 == 0 && prefix == "" {
-		return // nobody else gets into the folder
-	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		l.problem(fmt.Sprintf("%s: the rights of its files are not known: %s", first(prefix, "the folder"),
