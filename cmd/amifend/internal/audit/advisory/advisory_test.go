@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 		"":                                         "",
 		"1.2.3.4":                                  "",
 		"Asterisk 1.8.32.3":                        "",
-		"Kamailio (5.7.4 (x86_64/linux))":          "5 5.7.4",
+		"Kamailio (5.7.4 (x86_64/linux))":          "",
 		"amifend 22.1":                             "",
 		"asterisk-22.10.0.":                        "", // an end that no release has
 		strings.Repeat("9", 600) + " Asterisk 22.10.0": "",

@@ -46,8 +46,9 @@ func Parse(text string) (Release, bool) {
 		return Release{}, false // Kamailio has versions, too
 	}
 	if m := certified.FindStringSubmatch(text); m != nil {
+		n := numbers(m[1:4])
 		return Release{
-			Branch: "certified-" + m[1] + "." + m[2], Numbers: numbers(m[1:4]), Package: tail(m[4]),
+			Branch: fmt.Sprintf("certified-%d.%d", n[0], n[1]), Numbers: n, Package: tail(m[4]),
 		}, true
 	}
 
@@ -67,7 +68,8 @@ func Parse(text string) (Release, bool) {
 		if n == nil {
 			continue
 		}
-		r := Release{Branch: n[1], Numbers: numbers(n[1:]), Package: tail(rest)}
+		r := Release{Numbers: numbers(n[1:]), Package: tail(rest)}
+		r.Branch = strconv.Itoa(r.Numbers[0])
 		if candidate.MatchString(r.Package) {
 			r.Package, r.Development = "", true
 		}

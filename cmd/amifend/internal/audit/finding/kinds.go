@@ -191,8 +191,8 @@ var kinds = []Kind{
 		"set a PIN of six digits; minpassword = 6 in voicemail.conf keeps it so",
 	},
 	{
-		"guests_reach_trunk", Config, Critical, Certain,
-		"callers without an account reach an outside line",
+		"guests_reach_trunk", Config, Critical, Likely,
+		"callers without an account may reach an outside line",
 		"anybody makes calls at your cost",
 		"delete the endpoint anonymous (allowguest = no in sip.conf), or give it a context without " +
 			"Dial",

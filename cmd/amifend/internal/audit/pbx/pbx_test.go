@@ -2,6 +2,8 @@ package pbx
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -225,5 +227,69 @@ func TestIsTrunk(t *testing.T) {
 		if got := isTrunk(step{app: "dial", args: args}); got != want {
 			t.Errorf("isTrunk(%q) = %v", args, got)
 		}
+	}
+}
+
+// The same on the layouts of two distributions, whose files are included by name and by pattern.
+func TestLayouts(t *testing.T) {
+	for file, want := range map[string][]string{
+		"freepbx": {
+			"dialplan_injection", "endpoint_acl", "guests", "guests_reach_trunk", "http_plain",
+			"manager_everywhere", "manager_rights", "password_default", "password_from_name",
+			"tls_none", "transfer_by_strangers", "voicemail_pin",
+		},
+		"vitalpbx": {
+			"endpoint_acl", "manager_rights", "password_default", "password_shared",
+			"rtp_timeout", "tls_weak",
+		},
+	} {
+		t.Run(file, func(t *testing.T) {
+			r := look(t, unpack(t, "testdata/"+file+".txtar", "bad/"))
+			if got := kindsOf(r); !slices.Equal(got, want) || len(r.Problems) != 0 {
+				t.Errorf("got  %q\nwant %q; problems %q", got, want, r.Problems)
+			}
+			for _, f := range r.Findings {
+				if len(f.Places) != 1 {
+					t.Errorf("%s at %q, want one place", f.Kind, f.Places)
+				}
+			}
+
+			r = look(t, unpack(t, "testdata/"+file+".txtar", "good/"))
+			if len(r.Findings)+len(r.Problems) != 0 {
+				t.Errorf("a hardened one: %+v", r)
+			}
+		})
+	}
+}
+
+// The hardened example has no finding, also before a real Asterisk loads it (e2e, TestAuditHardened).
+func TestHardened(t *testing.T) {
+	const example = "../../../../../examples/asterisk/hardened"
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(example, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := string(text)
+		for strings.Contains(all, "@PASSWORD@") {
+			all = strings.Replace(all, "@PASSWORD@", rand.Text(), 1)
+		}
+		for i := 0; strings.Contains(all, "@PIN@"); i++ {
+			all = strings.Replace(all, "@PIN@", fmt.Sprint(739154+i*1017), 1)
+		}
+		write(t, filepath.Join(dir, e.Name()), all)
+	}
+
+	r := look(t, dir)
+	if len(r.Findings)+len(r.Problems) != 0 || len(r.Accounts) != 2 {
+		t.Errorf("%+v", r)
 	}
 }
