@@ -164,16 +164,8 @@ var table = []Advisory{
 		},
 	},
 	{
-		ID: "GHSA-9pfh-r8x4-w26w", CVE: "", Date: "2023-07-07", Severity: finding.Medium,
-		What: "damaged memory in pjproject before 2.13.1",
-		Fixed: map[string]string{
-			"16": "16.30.1", "18": "18.18.1", "19": "19.8.1", "20": "20.3.1",
-			"certified-18.9": "certified-18.9-cert5",
-		},
-	},
-	{
-		ID: "GHSA-cxwq-5g9x-x7fr", CVE: "", Date: "2023-07-07", Severity: finding.Medium,
-		What: "damaged memory in pjproject before 2.13.1",
+		ID: "GHSA-9pfh-r8x4-w26w", CVE: "GHSA-cxwq-5g9x-x7fr CVE-2022-23537 CVE-2022-23547", Date: "2023-07-07", Severity: finding.Medium,
+		What: "damaged memory (pjproject before 2.13.1)",
 		Fixed: map[string]string{
 			"16": "16.30.1", "18": "18.18.1", "19": "19.8.1", "20": "20.3.1",
 			"certified-18.9": "certified-18.9-cert5",
