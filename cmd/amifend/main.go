@@ -15,7 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/cli"
-	"github.com/amifend/amifend/cmd/amifend/internal/screen"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 // The build sets these: see the Makefile.
@@ -51,9 +51,15 @@ func run(args []string) int {
 
 	parser.Model.HelpFlag.Help = "Show this help."
 	command, err := parser.Parse(normalize(args))
-	if err != nil {
+	asJSON := cli.WantsJSON(command, args)
+	switch {
+	case err != nil && asJSON:
+		cli.PrintError(control.Errorf(control.CodeBadRequest, "%s", err).
+			Advise("%s", helpAdvice(err)), asJSON, commands.Color)
+		return exitUsage
+	case err != nil:
 		parser.Errorf("%s", err)
-		fmt.Fprintln(os.Stderr, helpAdvice(err))
+		fmt.Fprintln(os.Stderr, "  do: "+helpAdvice(err))
 		return exitUsage
 	}
 
@@ -73,18 +79,16 @@ func run(args []string) int {
 		// The command has printed its result, and the code is part of it.
 		return int(code)
 
-	case errors.Is(err, cli.ErrTold):
-		// The command has printed the error in its own form.
-		return exitFailed
-
-	case cli.IsUsage(err):
-		fail(&commands, err)
-		return exitUsage
-
-	default:
-		fail(&commands, err)
-		return exitFailed
 	}
+
+	// A command may have printed the error in its own form.
+	if !errors.Is(err, cli.ErrTold) {
+		cli.PrintError(err, asJSON, commands.Color)
+	}
+	if cli.IsUsage(err) {
+		return exitUsage
+	}
+	return exitFailed
 }
 
 // helpAdvice returns where a wrong command line is explained: in the help of its command if there
@@ -93,17 +97,10 @@ func helpAdvice(err error) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil {
 		if node := parse.Context.Selected(); node != nil {
-			return "  do: " + node.FullPath() + " --help"
+			return node.FullPath() + " --help"
 		}
 	}
-	return "  do: amifend --help lists the commands, amifend COMMAND --help explains one"
-}
-
-// fail prints an error.
-func fail(commands *cli.Commands, err error) {
-	on := screen.Of(os.Stderr, commands.Color, os.Getenv)
-	text := on.Style(screen.Bad, "amifend:") + " " + cli.Text(err)
-	fmt.Fprintln(os.Stderr, on.Wrap(text))
+	return "amifend --help lists the commands, amifend COMMAND --help explains one"
 }
 
 // normalize maps `help COMMAND` and `--version` to the commands that they mean.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -222,21 +224,45 @@ func TestRefusedUser(t *testing.T) {
 	})
 	for _, args := range refusedCommands {
 		t.Run(args[0], func(t *testing.T) {
-			cmd := exec.Command(program, append(args, "--socket", socket)...)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
-				Uid: 65534,
-				Gid: 65534,
-			}}
+			args := append(slices.Clone(args), "--socket", socket)
+			out, code := nobody(t, program, args...)
+			want := "no right on the socket " + socket
+			if code != exitFailed || !strings.Contains(out, want+"\n  do: use sudo") {
+				t.Errorf("exit code %d: %s", code, out)
+			}
 
-			cmd.Dir = "/"
-			out, err := cmd.CombinedOutput()
-			if cmd.ProcessState.ExitCode() != exitFailed ||
-				!strings.Contains(string(out),
-					"no right on the socket "+socket+"\n  do: use sudo") {
-				t.Errorf("%v: %s", err, out)
+			// As JSON, the error is the only output, and has the form of all results. --nft is another
+			// format.
+			args = slices.DeleteFunc(args, func(a string) bool { return a == "--nft" })
+			out, code = nobody(t, program, append(args, "--json")...)
+			var got struct {
+				Warnings []string
+				Error    *control.Error
+			}
+			err := json.Unmarshal([]byte(out), &got)
+			if err != nil || code != exitFailed || got.Warnings == nil || got.Error == nil ||
+				got.Error.Code != control.CodeForbidden || got.Error.Message != want {
+				t.Errorf("%v; exit code %d: %s", err, code, out)
 			}
 		})
 	}
+}
+
+// nobody runs the program as a user without rights. It returns both outputs in one.
+func nobody(t *testing.T, program string, args ...string) (out string, code int) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
+		Uid: 65534,
+		Gid: 65534,
+	}}
+
+	cmd.Dir = "/"
+	b, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(b), cmd.ProcessState.ExitCode()
 }
 
 // refusedCommands are all commands that ask the daemon.

@@ -227,7 +227,7 @@ func (c *AlertsIgnore) Run(ctx context.Context) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(done)
+		return printJSON(done, done.Warning)
 	}
 
 	text := fmt.Sprintf("%s is %s", subjectText(done), what)

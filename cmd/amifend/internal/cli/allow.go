@@ -63,39 +63,37 @@ func (c *Allow) Run(ctx context.Context, on screen.Screen) error {
 		return c.list(ctx, client)
 	}
 
-	return each(c.Whom, func(whom whomArg) error { return c.one(ctx, client, whom, on) })
-}
-
-// each calls f for each of all. If there is only one, each returns its error. Otherwise it prints
-// each error and goes on with the next.
-func each[T any](all []T, f func(T) error) error {
-	if len(all) == 1 {
-		return f(all[0])
-	}
-
-	var failed error
-	for _, one := range all {
-		if err := f(one); err != nil {
-			printError(err)
-			failed = ErrTold
+	return each(c.Whom, c.JSON, on, func(whom whomArg) (result, error) {
+		do := c.allow
+		if c.Remove {
+			do = c.remove
 		}
-	}
 
-	return failed
+		r, err := do(ctx, client, whom)
+		if err != nil {
+			failed := allowance{Error: controlError(err)}
+			failed.Prefix, failed.Name = whom.Prefix, whom.name
+			r.data = failed
+		}
+		return r, err
+	})
 }
 
-// one allows or removes one address, prefix or name.
-func (c *Allow) one(
-	ctx context.Context, client *control.Client, whom whomArg, on screen.Screen,
-) error {
-	if c.Remove {
-		return c.remove(ctx, client, whom)
-	}
+// allowance is the result for one argument, in JSON.
+type allowance struct {
+	control.Allowed
+	Lifted []control.Ban  `json:"lifted,omitempty"` // bans that the daemon lifted for it
+	Error  *control.Error `json:"error,omitempty"`
+}
 
+// allow allows one address, prefix or name.
+func (c *Allow) allow(
+	ctx context.Context, client *control.Client, whom whomArg,
+) (result, error) {
 	// The API does not report the bans that the new entry lifts, so they are compared.
 	before, err := covering(ctx, client, whom.Prefix)
 	if err != nil {
-		return err
+		return result{}, err
 	}
 
 	a, err := client.Allow(ctx, control.NewAllow{
@@ -103,29 +101,26 @@ func (c *Allow) one(
 		Reason: c.Reason,
 	})
 	if err != nil {
-		return err
+		return result{}, err
 	}
 
 	// The answer comes when the lifts are in force.
 	after, err := covering(ctx, client, whom.Prefix)
 	if err != nil {
-		return err
+		return result{}, err
 	}
 
 	lifted := gone(before, after)
-	if c.JSON {
-		return printJSON(struct {
-			control.Allowed
-			Lifted []control.Ban `json:"lifted,omitempty"` // bans that the daemon lifted for it
-		}{a, lifted})
-	}
-
-	_, err = fmt.Println(on.Wrap(allowedText(a, lifted)))
-	return err
+	return result{
+		data: allowance{Allowed: a, Lifted: lifted}, text: allowedText(a, lifted),
+		warning: a.Note,
+	}, nil
 }
 
 // remove removes one entry.
-func (c *Allow) remove(ctx context.Context, client *control.Client, whom whomArg) error {
+func (c *Allow) remove(
+	ctx context.Context, client *control.Client, whom whomArg,
+) (result, error) {
 	// The API has one parameter for names and another one for prefixes.
 	var a control.Allowed
 	var err error
@@ -136,10 +131,7 @@ func (c *Allow) remove(ctx context.Context, client *control.Client, whom whomArg
 	}
 
 	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(a)
+		return result{}, err
 	}
 
 	text := allowedName(a) + " is no longer allowed"
@@ -147,8 +139,7 @@ func (c *Allow) remove(ctx context.Context, client *control.Client, whom whomArg
 		text += "\n" + a.Note
 	}
 
-	_, err = fmt.Println(text)
-	return err
+	return result{data: allowance{Allowed: a}, text: text, warning: a.Note}, nil
 }
 
 // covering returns the bans within a prefix and those that cover it. For a name it returns none,

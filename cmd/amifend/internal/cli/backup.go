@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"time"
@@ -24,8 +25,9 @@ type Backup struct {
 // Help returns the detailed help.
 func (*Backup) Help() string {
 	return `The file holds the bans, what operators allowed and lifted, the alerts, and the scores
-of one moment. Like the journal, it is an SQLite database. It is checked before the command ends.
-Only its owner can read it.
+of one moment. Like the journal, it is an SQLite database, which you can query. It is checked
+before the command ends. Only its owner can read it. A daemon that runs goes on banning meanwhile,
+and needs room for a second copy beside its journal.
 
     amifend backup /var/backups/amifend-$(date +%F).db
 
@@ -38,10 +40,34 @@ func (c *Backup) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := journal.Backup(ctx, o, c.File); err != nil {
+
+	// A daemon that runs has the journal for itself, and makes the copy.
+	err = c.receive(ctx)
+	var answer *control.Error
+	if errors.As(err, &answer) && answer.Code == control.CodeNotRunning || IsUsage(err) {
+		answer, err = nil, journal.Backup(ctx, o, c.File)
+	}
+
+	switch {
+	case answer != nil:
+		return answer
+	case errors.Is(err, journal.ErrInUse):
+		return failedOn(err, "if it is amifend, wait until it has started; if not, end it")
+	case err != nil:
 		return failedOn(err, "use sudo, and name a file that does not exist yet")
 	}
 	return printCopy(ctx, o, c.File, "is written to", c.JSON)
+}
+
+// receive asks the daemon for a copy of its journal, and writes it to the file. A config without a
+// control socket gives a usage error.
+func (c *Backup) receive(ctx context.Context) error {
+	client, err := daemonFlags{Config: c.Config}.client()
+	if err != nil {
+		return err
+	}
+
+	return journal.Receive(c.File, func(w io.Writer) error { return client.Backup(ctx, w) })
 }
 
 // Restore is `amifend restore`.
@@ -76,10 +102,14 @@ func (c *Restore) Run(ctx context.Context) error {
 	case err != nil:
 		return failedOn(err, "use sudo, or another backup")
 	}
-	if aside != "" && !c.JSON {
-		fmt.Println("the journal that was there is kept as " + aside)
+	note := ""
+	if aside != "" {
+		note = "the journal that was there is kept as " + aside
 	}
-	return printCopy(ctx, o, c.File, "is restored from", c.JSON)
+	if note != "" && !c.JSON {
+		fmt.Println(note)
+	}
+	return printCopy(ctx, o, c.File, "is restored from", c.JSON, note)
 }
 
 // journal returns the options of the journal that the config names.
@@ -109,13 +139,15 @@ type copied struct {
 }
 
 // printCopy prints the contents of a file in numbers.
-func printCopy(ctx context.Context, o journal.Options, file, verb string, asJSON bool) error {
+func printCopy(
+	ctx context.Context, o journal.Options, file, verb string, asJSON bool, notes ...string,
+) error {
 	got, err := journal.Check(ctx, o, file)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return printJSON(copied{file, got.Bans, got.Allowed, got.Written})
+		return printJSON(copied{file, got.Bans, got.Allowed, got.Written}, notes...)
 	}
 
 	_, err = fmt.Printf("the journal %s %s: %s, %s, as of %s\n", verb, filepath.Clean(file),

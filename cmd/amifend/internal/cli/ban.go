@@ -66,16 +66,11 @@ func (c *Ban) Run(ctx context.Context, on screen.Screen) error {
 	}
 
 	// If any is refused, the exit code is that of an error.
-	return each(res.Results, func(r control.BanResult) error {
-		switch {
-		case r.Error != nil:
-			return r.Error
-		case c.JSON:
-			return printJSON(r)
+	return each(res.Results, c.JSON, on, func(r control.BanResult) (result, error) {
+		if r.Error != nil {
+			return result{data: r}, r.Error
 		}
-
-		_, err := fmt.Println(on.Wrap(bannedText(r)))
-		return err
+		return result{data: r, text: bannedText(r), warning: r.Note}, nil
 	})
 }
 

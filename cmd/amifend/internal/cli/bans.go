@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +39,7 @@ func (*Bans) Help() string {
 
 DROPPED is the number of packets that the kernel has dropped ("?": it does not count them, or
 nothing is dropped). A column STATE appears when a ban is not in the kernel; "would be" means that
-this daemon bans nobody. With --json: one object a line. See also: amifend explain ADDR.`
+this daemon bans nobody. See also: amifend explain ADDR.`
 }
 
 // Validate is called by kong.
@@ -80,21 +79,29 @@ func (c *Bans) Run(ctx context.Context) error {
 		return err
 	}
 
-	// One object a line: jq and grep work on lists of any length.
-	if c.JSON {
-		e := json.NewEncoder(os.Stdout)
-		for _, b := range l.Bans {
-			if err := e.Encode(b); err != nil {
-				return fmt.Errorf("write the bans: %w", err)
-			}
-		}
-		return nil
-	}
-
-	if c.Quiet {
+	switch {
+	case c.JSON:
+		return printJSON(banList{nonNil(l.Bans), l.Total, l.Matched})
+	case c.Quiet:
 		return writeSources(os.Stdout, l)
+	default:
+		return writeBans(os.Stdout, l, c.Wide, time.Now())
 	}
-	return writeBans(os.Stdout, l, c.Wide, time.Now())
+}
+
+// banList is the result in JSON.
+type banList struct {
+	Bans    []control.Ban `json:"bans"`    // those that are shown
+	Total   int           `json:"total"`   // all bans of the daemon
+	Matched int           `json:"matched"` // those that the filter selects
+}
+
+// nonNil returns a list that JSON shows as [] when it is empty.
+func nonNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // writeSources writes what is banned, and nothing else, so that other commands can read it.

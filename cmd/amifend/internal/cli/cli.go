@@ -81,9 +81,6 @@ func Groups() []kong.Group {
 // Screen returns the screen of standard output.
 func (c *Commands) Screen() screen.Screen { return screen.Of(os.Stdout, c.Color, os.Getenv) }
 
-// ErrTold is returned by a command that failed and has printed the reason.
-var ErrTold = errors.New("failed")
-
 // IsUsage reports whether err comes from a mistake in the command line or in the config.
 func IsUsage(err error) bool {
 	var bad *config.Error

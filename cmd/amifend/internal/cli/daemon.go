@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -99,25 +97,6 @@ func isDry(ctx context.Context, client *control.Client) (bool, error) {
 func dryStatus(s control.Status) bool {
 	return s.Observe || s.Trial != nil && s.Trial.Over || s.Firewall.Name == control.DryFirewall
 }
-
-// printJSON prints an object in a readable form.
-func printJSON(v any) error {
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// Text returns an error for people. The advice, if there is any, has a line of its own.
-func Text(err error) string {
-	var e *control.Error
-	if errors.As(err, &e) && e.Do != "" {
-		return err.Error() + "\n  do: " + e.Do
-	}
-	return err.Error()
-}
-
-// printError prints an error. Commands use it to go on with the next address after an error.
-func printError(err error) { fmt.Fprintln(os.Stderr, "amifend:", Text(err)) }
 
 // columns writes a table. The cells of a line are separated by tabs.
 func columns(w io.Writer, lines []string) error {

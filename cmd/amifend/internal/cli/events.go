@@ -2,13 +2,13 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/envelope"
 )
 
 // Events is `amifend events`.
@@ -44,7 +44,6 @@ func (c *Events) Run(ctx context.Context) error {
 		fmt.Fprintln(w, "waiting for events; Ctrl-C ends")
 	}
 
-	encode := json.NewEncoder(os.Stdout)
 	n := 0
 	for ev, err := range events {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -56,7 +55,7 @@ func (c *Events) Run(ctx context.Context) error {
 
 		// Each event is written at once: a person is watching.
 		if c.JSON {
-			err = encode.Encode(ev)
+			err = envelope.New(ev).WriteLine(os.Stdout)
 		} else {
 			_, err = fmt.Println(eventLine(ev))
 		}

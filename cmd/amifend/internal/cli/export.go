@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -30,7 +29,7 @@ func (*Export) Help() string {
     amifend export --nft > bans.nft         # here
     nft -f bans.nft                         # on another machine with amifend: it takes them over
 
-Each ban has its remaining time. With --json: one object a line, like amifend bans. The deny lists
+Each ban has its remaining time. With --json: one object a line for each ban. The deny lists
 are not bans: copy the section [deny] of the config, and its files.`
 }
 
@@ -57,11 +56,8 @@ func (c *Export) Run(ctx context.Context) error {
 	// A large list is written in blocks.
 	out := bufio.NewWriter(os.Stdout)
 	if c.JSON {
-		e := json.NewEncoder(out)
-		for _, b := range l.Bans {
-			if err := e.Encode(b); err != nil {
-				return fmt.Errorf("write the bans: %w", err)
-			}
+		if err := printLines(out, l.Bans); err != nil {
+			return fmt.Errorf("write the bans: %w", err)
 		}
 	} else {
 		if err := writeNFT(out, c.Table, l.Bans, time.Now()); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Notify is `amifend notify`.
@@ -60,24 +61,28 @@ func (c *Notify) test(ctx context.Context, client *control.Client) error {
 		return err
 	}
 
-	failed := false
+	failed := 0
 	var lines []string
 	for _, r := range t.Results {
 		outcome := "delivered"
 		if r.Problem != "" {
 			outcome = "not delivered: " + r.Problem
-			failed = true
+			failed++
 		}
 		lines = append(lines, r.Name+"\t"+r.Service+"\t"+outcome)
 	}
 
-	if c.JSON {
-		err = printJSON(t)
-	} else {
-		err = columns(os.Stdout, lines)
+	undelivered := fmt.Errorf("%s did not take the message", wording.Count(failed, "target"))
+	switch {
+	case c.JSON && failed > 0:
+		return printFailedJSON(t, undelivered)
+	case c.JSON:
+		return printJSON(t)
 	}
-	if err == nil && failed {
-		return ErrTold
+
+	err = columns(os.Stdout, lines)
+	if err == nil && failed > 0 {
+		return toldError{undelivered}
 	}
 	return err
 }

@@ -34,7 +34,7 @@ func (c *Reload) Run(ctx context.Context) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(r)
+		return printJSON(r, r.Warnings...)
 	}
 
 	// The first line is there in any case, so that a script sees an answer.

@@ -54,7 +54,7 @@ func (c *Status) Run(ctx context.Context, on screen.Screen) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(s)
+		return printJSON(s, warnings(s.Health)...)
 	}
 
 	// One write, so that a reader such as head does not get half a table.
@@ -64,6 +64,18 @@ func (c *Status) Run(ctx context.Context, on screen.Screen) error {
 	}
 	_, err = fmt.Print(text.String())
 	return err
+}
+
+// warnings returns what needs a look, one text for each.
+func warnings(health []control.Warning) []string {
+	out := make([]string, len(health))
+	for i, h := range health {
+		out[i] = h.About + ": " + h.What
+		if h.Do != "" {
+			out[i] += "; do: " + h.Do
+		}
+	}
+	return out
 }
 
 // acknowledge ends the report of a lost journal.

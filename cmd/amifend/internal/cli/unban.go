@@ -65,18 +65,22 @@ func (c *Unban) Run(ctx context.Context, on screen.Screen) error {
 		}
 	}
 
-	return each(within, func(p netip.Prefix) error {
+	return each(within, c.JSON, on, func(p netip.Prefix) (result, error) {
 		l, err := client.Unban(ctx, p)
-		switch {
-		case err != nil:
-			return err
-		case c.JSON:
-			return printJSON(l)
+		if err != nil {
+			return result{data: unbanned{Prefix: p, Error: controlError(err)}}, err
 		}
-
-		_, err = fmt.Println(on.Wrap(liftedText(l, p, dry)))
-		return err
+		return result{
+			data: unbanned{Prefix: p, Lifted: &l}, text: liftedText(l, p, dry), warning: l.Note,
+		}, nil
 	})
+}
+
+// unbanned is the result for one argument, in JSON.
+type unbanned struct {
+	Prefix netip.Prefix `json:"prefix,omitzero"` // as asked for; absent: all
+	*control.Lifted
+	Error *control.Error `json:"error,omitempty"`
 }
 
 // liftedText returns the result of a lift for people. dry means that the daemon bans nobody.

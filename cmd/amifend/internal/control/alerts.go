@@ -24,7 +24,7 @@ type Alert struct {
 	At      time.Time `json:"at"`
 	Kind    string    `json:"kind"`
 	Source  string    `json:"source,omitempty"` // an address or a prefix
-	Account string    `json:"account,omitempty"`
+	Account string    `json:"account,omitempty" text:"quoted"`
 	Server  string    `json:"server,omitempty"`
 	Reason  string    `json:"reason"`
 	Do      string    `json:"do,omitempty"`
@@ -58,7 +58,7 @@ type IgnoredAlert struct {
 	ID      string    `json:"id"`
 	Kind    string    `json:"kind"`
 	Source  string    `json:"source,omitempty"`
-	Account string    `json:"account,omitempty"` // quoted by [ami.Quote]
+	Account string    `json:"account,omitempty" text:"quoted"` // quoted by [ami.Quote]
 	Server  string    `json:"server,omitempty"`
 	At      time.Time `json:"at"` // when it was silenced
 	By      string    `json:"by"`

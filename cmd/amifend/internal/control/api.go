@@ -310,7 +310,7 @@ type Allowed struct {
 	Name   string       `json:"name,omitempty"`
 	// that the name has, or had recently; each is an entry too
 	Addresses []netip.Addr `json:"addresses,omitempty"`
-	Reason    string       `json:"reason"`
+	Reason    string       `json:"reason" text:"quoted"`
 	Until     time.Time    `json:"until,omitzero"` // of one that is allowed for a time
 	// Command marks an entry that a command made, and that a command can take out.
 	Command bool   `json:"command,omitempty"`

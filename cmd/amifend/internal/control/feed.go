@@ -20,8 +20,8 @@ type Event struct {
 	Transport string         `json:"transport,omitempty"`
 	Source    netip.AddrPort `json:"source,omitzero"`
 	Local     netip.AddrPort `json:"local,omitzero"`
-	Account   string         `json:"account,omitempty"`
-	Session   string         `json:"session,omitempty"`
+	Account   string         `json:"account,omitempty" text:"quoted"`
+	Session   string         `json:"session,omitempty" text:"quoted"`
 	Taint     string         `json:"taint,omitempty"` // why the text of the event is not believed
 	// the only field of its line: how many events were left out
 	Lost uint64 `json:"lost,omitempty"`

@@ -54,7 +54,7 @@ type BanCounts struct {
 // Sum counts the events of a source, an account or a server. One attempt may raise several events.
 type Sum struct {
 	// an address, an account (quoted by [ami.Quote]) or a server; "(others)": all that had no room
-	Name     string `json:"name"`
+	Name     string `json:"name" text:"quoted"`
 	Server   string `json:"server,omitempty"` // of an account
 	Servers  int    `json:"servers"`          // how many servers reported it
 	Failures uint64 `json:"failures"`
@@ -72,7 +72,7 @@ type Operation struct {
 	Says   string    `json:"says,omitempty"` // the name that the operator's command gave
 	What   string    `json:"what"`           // the verb: ban, unban, allow, …
 	Object string    `json:"object,omitempty"`
-	Reason string    `json:"reason,omitempty"` // quoted by [ami.Quote]
+	Reason string    `json:"reason,omitempty" text:"quoted"` // quoted by [ami.Quote]
 }
 
 // Report returns a summary of the past.

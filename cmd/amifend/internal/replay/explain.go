@@ -139,12 +139,12 @@ func (w *jsonWriter) step(s step) {
 		kind = policy.KindInjection.String()
 	}
 
-	_ = w.enc.Encode(jsonStep{
+	w.item(jsonStep{
 		rfc3339(ev.At), "event", ev.Source.String(), ev.Service.String(), kind,
 		ev.Transport.String(), wording.Name(ev.Account), s.server, s.effect,
-	}) // the buffer keeps the error for end
+	})
 }
 
 func (w *jsonWriter) explanation(x policy.Explanation) {
-	_ = w.enc.Encode(explain.New(x, w.servers)) // the buffer keeps the error for end
+	w.item(explain.New(x, w.servers))
 }

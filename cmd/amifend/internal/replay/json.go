@@ -2,11 +2,11 @@ package replay
 
 import (
 	"bufio"
-	"encoding/json"
 	"io"
 	"math"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/envelope"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
@@ -76,19 +76,20 @@ type jsonResolved struct {
 
 type jsonWriter struct {
 	out     *bufio.Writer
-	enc     *json.Encoder
 	servers []string
 	limit   float64
 }
 
 func newJSONWriter(o Options, names []string, out io.Writer) *jsonWriter {
-	w := &jsonWriter{
+	return &jsonWriter{
 		out: bufio.NewWriter(out), servers: serverNames(names),
 		limit: o.Config.Policy.Threshold,
 	}
-	w.enc = json.NewEncoder(w.out)
-	w.enc.SetEscapeHTML(false)
-	return w
+}
+
+// item writes one object in the form of all commands.
+func (w *jsonWriter) item(object any) {
+	_ = envelope.New(object).WriteLine(w.out) // the buffer keeps the error for end
 }
 
 func (w *jsonWriter) decision(v policy.Verdict) {
@@ -121,17 +122,17 @@ func (w *jsonWriter) decision(v policy.Verdict) {
 		return
 	}
 
-	_ = w.enc.Encode(object) // the buffer keeps the error for end
+	w.item(object)
 }
 
 func (w *jsonWriter) end(s summary) error {
 	for _, n := range s.notes {
-		_ = w.enc.Encode(NewNote(n))
+		w.item(NewNote(n))
 	}
 
 	// The advice on an address that fails and is never banned is a note too.
 	for _, a := range s.spared {
-		_ = w.enc.Encode(Note{
+		w.item(Note{
 			Action: "note", Kind: NoteNeverBanned, Source: a.Addr.String(), Count: a.Failures,
 			Reason: "it is never banned: " + a.Why, Do: a.Do(),
 		})

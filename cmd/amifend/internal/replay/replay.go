@@ -151,7 +151,7 @@ type Format string
 // The formats.
 const (
 	FormatText Format = "text" // for people, with a summary at the end
-	FormatJSON Format = "json" // one line with an object for each decision
+	FormatJSON Format = "json" // one line with an object for each decision, see package envelope
 )
 
 // Options are the options of Run.

@@ -130,7 +130,7 @@ func TestZoneName(t *testing.T) {
 	if err := Run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(out.String(),
+	if !strings.HasPrefix(items(t, out.String()),
 		`{"time":"2026-11-23T01:10:09Z","action":"ban","prefix":"198.51.100.9/32"`) {
 		t.Errorf("%s, want a ban an hour before UTC", &out)
 	}

@@ -23,7 +23,7 @@ type Format string
 // The formats.
 const (
 	FormatText Format = "text"
-	FormatJSON Format = "json" // one line with an object for each source, then for each note
+	FormatJSON Format = "json" // one object, with the error if there is one
 	FormatCSV  Format = "csv"  // the notes go to Options.Notes
 )
 
@@ -38,8 +38,15 @@ type Options struct {
 	Progress io.Writer      // where a progress bar is drawn; nil: nowhere
 }
 
-// Run reads the files and writes the report to out. An error in a file is returned after the
-// report of all that could be read.
+// PartError is the error of files that could not be read to their end. What could be read is
+// reported all the same, in JSON with the error.
+type PartError struct{ Err error }
+
+func (e *PartError) Error() string { return e.Err.Error() }
+func (e *PartError) Unwrap() error { return e.Err }
+
+// Run reads the files and writes the report to out. An error in a file is returned as a [PartError]
+// after the report of all that could be read.
 func Run(ctx context.Context, o Options, out io.Writer) error {
 	if o.Location == nil {
 		o.Location = time.Local
@@ -66,5 +73,11 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 	}
 
 	// What could be read is reported even if a file could not be read to its end.
-	return errors.Join(playErr, write(o, t.finish(), set.Notes(), out))
+	if err := write(o, t.finish(), set.Notes(), playErr, out); err != nil {
+		return errors.Join(playErr, err)
+	}
+	if playErr != nil {
+		return &PartError{playErr}
+	}
+	return nil
 }

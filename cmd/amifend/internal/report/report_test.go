@@ -32,7 +32,33 @@ func run(t testing.TB, format Format, allow []netip.Prefix, files ...string) str
 		t.Fatal(err)
 	}
 
+	if format == FormatJSON {
+		return items(t, out.Bytes())
+	}
 	return out.String()
+}
+
+// items returns the sources and then the notes of a report in JSON, one a line.
+func items(t testing.TB, text []byte) string {
+	t.Helper()
+	var got struct {
+		Data struct {
+			Sources, Notes []json.RawMessage
+		}
+		Error *struct{}
+	}
+	if err := json.Unmarshal(text, &got); err != nil || got.Error != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+
+	var lines bytes.Buffer
+	for _, item := range append(got.Data.Sources, got.Data.Notes...) {
+		if err := json.Compact(&lines, item); err != nil {
+			t.Fatal(err)
+		}
+		lines.WriteByte('\n')
+	}
+	return lines.String()
 }
 
 // TestGolden compares reports of captures and logs of a real Asterisk with what was read by eye

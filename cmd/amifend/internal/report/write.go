@@ -3,7 +3,6 @@ package report
 import (
 	"bufio"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,13 +10,15 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/envelope"
 	"github.com/amifend/amifend/cmd/amifend/internal/recording"
 	"github.com/amifend/amifend/cmd/amifend/internal/replay"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/policy"
 )
 
-func write(o Options, r result, notes []recording.Note, out io.Writer) error {
+// write writes the report. failed is the error of a file that could not be read to its end.
+func write(o Options, r result, notes []recording.Note, failed error, out io.Writer) error {
 	b := bufio.NewWriter(out)
 	shown := r.sources
 	if o.Limit > 0 {
@@ -29,7 +30,8 @@ func write(o Options, r result, notes []recording.Note, out io.Writer) error {
 
 	switch o.Format {
 	case FormatJSON:
-		writeJSON(b, shown, left, notes)
+		// The buffer keeps an error of writing for Flush.
+		_ = envelope.New(newJSON(shown, left, notes)).Failed(failed).Write(b)
 	case FormatCSV:
 		// A table has no place for notes: they go beside it.
 		writeCSV(b, shown)
@@ -167,7 +169,13 @@ func (s *source) verdict(when func(int64) string) string {
 	}
 }
 
-// jsonSource is a line of the JSON format. Its keys are an API.
+// JSON is the report in JSON. Its keys are an API.
+type JSON struct {
+	Sources []jsonSource  `json:"sources"` // those with the most attempts first
+	Notes   []replay.Note `json:"notes"`   // in the form of a replay, so that one parser reads both
+}
+
+// jsonSource is a source in JSON.
 type jsonSource struct {
 	Source   string `json:"source"`
 	Attempts int    `json:"attempts"`
@@ -181,9 +189,9 @@ type jsonSource struct {
 	Verdict      string         `json:"verdict"`
 }
 
-func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording.Note) {
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
+// newJSON returns the report as JSON. left is the number of sources that are left out.
+func newJSON(sources []*source, left int, notes []recording.Note) JSON {
+	out := JSON{Sources: []jsonSource{}, Notes: []replay.Note{}}
 	for _, s := range sources {
 		object := jsonSource{
 			Source: s.addr.String(), Attempts: s.attempts, First: rfc3339(s.first),
@@ -201,20 +209,20 @@ func writeJSON(out *bufio.Writer, sources []*source, left int, notes []recording
 			}
 		}
 
-		_ = enc.Encode(object) // the buffer keeps the error for Flush
+		out.Sources = append(out.Sources, object)
 	}
 
-	// Notes have the same form as those of a replay, so that one parser reads both.
 	if left > 0 {
-		_ = enc.Encode(replay.Note{
+		out.Notes = append(out.Notes, replay.Note{
 			Action: "note", Kind: "more", Count: uint64(left),
 			Reason: "sources left out", Do: "write a larger -n",
 		})
 	}
 
 	for _, n := range notes {
-		_ = enc.Encode(replay.NewNote(n))
+		out.Notes = append(out.Notes, replay.NewNote(n))
 	}
+	return out
 }
 
 // writeCSV writes a table for spreadsheets. A cell with text of a sender begins with a quotation

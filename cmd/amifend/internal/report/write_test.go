@@ -24,6 +24,9 @@ func limited(t *testing.T, format Format, limit int, file string) (out, notes st
 		t.Fatal(err)
 	}
 
+	if format == FormatJSON {
+		return items(t, b.Bytes()), n.String()
+	}
 	return b.String(), n.String()
 }
 
