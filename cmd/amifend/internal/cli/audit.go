@@ -134,7 +134,7 @@ func (a *Audit) servers() (*config.Config, error) {
 func (a *Audit) write(r audit.Result, on screen.Screen) error {
 	switch a.Format {
 	case "json":
-		return printJSON(r)
+		return printJSON(r, r.Warnings()...)
 	case "html":
 		return audit.WriteHTML(os.Stdout, r)
 	}

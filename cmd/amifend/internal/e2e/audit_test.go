@@ -290,10 +290,11 @@ func (w *world) audit(t *testing.T, secret string, args ...string) (audit.Result
 		t.Fatal(err)
 	}
 
-	var r audit.Result
-	if err := json.Unmarshal(out, &r); err != nil {
+	var answer struct{ Data audit.Result }
+	if err := json.Unmarshal(out, &answer); err != nil {
 		t.Fatalf("%v: %s %s", err, out, plan.String())
 	}
+	r := answer.Data
 	if !strings.Contains(plan.String(), "never an INVITE") {
 		t.Errorf("the plan is %q", plan.String())
 	}
