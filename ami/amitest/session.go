@@ -138,11 +138,8 @@ func (s *session) answer(a Action) bool {
 		}
 	case a.Name == "ListCommands":
 		// main/manager.c, action_listcommands: a line for each action, in no order.
-		text := "Response: Success\r\nActionID: " + a.ID + "\r\n"
-		for _, c := range b.Commands {
-			text += c + "\r\n"
-		}
-		s.say(text + "\r\n")
+		lines := append([]string{"Response: Success", "ActionID: " + a.ID}, b.Commands...)
+		s.say(strings.Join(lines, "\r\n") + "\r\n\r\n")
 	case a.Name == "Logoff":
 		s.say("Response: Goodbye\r\nActionID: " + a.ID +
 			"\r\nMessage: Thanks for all the fish.\r\n\r\n")

@@ -23,10 +23,10 @@ type Audit struct {
 	Account   string `placeholder:"NAME" help:"${auditAccountHelp}"`
 	Version   string `name:"asterisk-version" placeholder:"TEXT" help:"${auditVersionHelp}"`
 
-	SIPPort   uint16 `name:"sip-port" default:"5060" placeholder:"PORT" help:"SIP over UDP and TCP (${default}; 0: none)."`
+	SIPPort   uint16 `name:"sip-port" default:"5060" placeholder:"PORT" help:"SIP, UDP and TCP (${default}; 0: none)."`
 	SIPSPort  uint16 `name:"sips-port" default:"5061" placeholder:"PORT" help:"SIP over TLS (${default}; 0: none)."`
-	HTTPPort  uint16 `name:"http-port" default:"8088" placeholder:"PORT" help:"Asterisk's HTTP server (${default}; 0: none)."`
-	HTTPSPort uint16 `name:"https-port" default:"8089" placeholder:"PORT" help:"The same with TLS (${default}; 0: none)."`
+	HTTPPort  uint16 `name:"http-port" default:"8088" placeholder:"PORT" help:"HTTP (${default}; 0: none)."`
+	HTTPSPort uint16 `name:"https-port" default:"8089" placeholder:"PORT" help:"HTTPS (${default}; 0: none)."`
 
 	JSON   bool   `name:"json" help:"Print JSON."`
 	Format string `enum:"text,json,html" default:"text" help:"The output: text, json or html."`

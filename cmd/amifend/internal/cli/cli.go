@@ -32,7 +32,7 @@ type Commands struct {
 	Bans    Bans    `cmd:"" group:"look" help:"List the bans."`
 	Explain Explain `cmd:"" group:"look" help:"Explain why an address is banned, or what would ban it."`
 	Report  Report  `cmd:"" group:"look" help:"${reportHelp}"`
-	Top     Top     `cmd:"" group:"look" help:"Show who fails most: sources, accounts or servers."`
+	Top     Top     `cmd:"" group:"look" help:"Show live what happens, or who fails most."`
 	Alerts  Alerts  `cmd:"" group:"look" help:"List alerts: suspicious events that do not lead to a ban."`
 	Events  Events  `cmd:"" group:"look" help:"Follow the security events."`
 

@@ -97,6 +97,14 @@ func (s *Server) readTable() []served {
 				},
 			},
 		}, s.Explain != nil, s.explain},
+		{Route{
+			Method: http.MethodGet, Path: "/v1/live", Answer: Live{},
+			About: "The present and the last hour, for a screen that asks every second: the answer " +
+				"costs what it returns, however many bans and sources there are.",
+			Query: []Parameter{
+				{paramLimit.Name, "how many entries of each list; 20 if it is missing, 100 at most"},
+			},
+		}, s.Live != nil, s.live},
 
 		// The past, which only a daemon with a journal has.
 		{Route{

@@ -69,6 +69,7 @@ type Options struct {
 	Silence Silencer
 	Notify  Notifier
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
+	Live    func(ctx context.Context, limit int) (Live, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Keep    func(ctx context.Context, by Peer) (Kept, error)
 	// Enforce ends observing for a trial.

@@ -3,6 +3,7 @@ package judge
 import (
 	"context"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/amifend/amifend/ami"
@@ -27,6 +28,8 @@ type hourly struct {
 	weights  policy.Weights
 	until    int64 // when it hands over what it has
 	sums     *sums
+	hottest  hottest
+	attempts atomic.Uint64 // failures since the start; read by anybody
 }
 
 // sums holds the counts of one minute.
@@ -70,6 +73,7 @@ func (h *hourly) count(s *stream.Sighting) {
 	switch {
 	case h.weights[s.Kind] != 0 || s.Injected:
 		c.failures = 1
+		h.attempts.Add(1)
 	case s.Kind == policy.KindSuccessfulAuth && !s.Own:
 		c.logins = 1
 	default: // events that say nothing about an attempt are not counted
@@ -101,14 +105,17 @@ func (h *hourly) flush(now int64, servers []string) {
 func (h *hourly) handOver(now int64, servers []string) {
 	h.until = now + hourlyEvery
 
-	if len(h.sums.sources) == 0 || !h.recorder.Writes() {
+	if len(h.sums.sources) == 0 {
 		return
 	}
+	h.hottest.add(h.sums, now)
 
 	// The journal's goroutine gets these sums, so counting goes on with new ones.
-	h.sums.hour = h.recorder.WallTime(now).UTC().Truncate(time.Hour)
-	h.sums.servers = servers
-	h.recorder.Count(h.sums.totals)
+	if h.recorder.Writes() {
+		h.sums.hour = h.recorder.WallTime(now).UTC().Truncate(time.Hour)
+		h.sums.servers = servers
+		h.recorder.Count(h.sums.totals)
+	}
 	h.begin()
 }
 

@@ -37,6 +37,8 @@ func (m *meter) verdict(r policy.Rule) {
 type Counts struct {
 	Verdicts map[policy.Rule]uint64    // verdicts of each rule: bans, lifts and alerts
 	Observed map[firewall.Scope]uint64 // bans that a trial that is over did not make
+	// Attempts counts the events of failed attempts.
+	Attempts uint64
 	// Way is the time from the arrival of an event to its verdict.
 	Way histogram.Counts
 }
@@ -45,7 +47,7 @@ type Counts struct {
 func (j *Judge) Counts() Counts {
 	out := Counts{
 		Verdicts: make(map[policy.Rule]uint64), Observed: make(map[firewall.Scope]uint64),
-		Way: j.meter.way.Counts(),
+		Attempts: j.hourly.attempts.Load(), Way: j.meter.way.Counts(),
 	}
 	for _, r := range policy.Rules() {
 		out.Verdicts[r.Rule] = j.meter.verdicts[r.Rule].Load()

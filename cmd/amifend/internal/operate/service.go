@@ -81,6 +81,7 @@ type Service struct {
 	started time.Time
 	opened  chan struct{} // closed when the control socket is open, or cannot be opened
 	past    chan struct{} // holds a token while the journal is asked for the past
+	watched watched
 }
 
 // New returns a service. It answers by its methods at once, and on the control socket with
@@ -107,6 +108,11 @@ func (s *Service) Run(ctx context.Context) {
 	if c.Socket == "" {
 		return
 	}
+
+	// Only operators look at the last hour.
+	var counting sync.WaitGroup
+	counting.Go(func() { s.watchMinutes(ctx) })
+	defer counting.Wait()
 
 	logged := ""
 	// A start does not wait for a socket that cannot be opened: banning goes on without it.
@@ -138,8 +144,8 @@ func (s *Service) controlOptions() control.Options {
 	c := s.Config().Control
 	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
-		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Keep: s.Keep,
-		Reload: s.Reload, Enforce: s.Enforce, Reconcile: s.Reconcile,
+		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Live: s.Live,
+		Keep: s.Keep, Reload: s.Reload, Enforce: s.Enforce, Reconcile: s.Reconcile,
 		Acknowledge: s.Acknowledge, Events: s.Feed,
 	}
 	if s.Notifier != nil {

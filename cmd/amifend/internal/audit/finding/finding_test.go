@@ -63,7 +63,10 @@ func TestKinds(t *testing.T) {
 }
 
 func TestSort(t *testing.T) {
-	all := []Finding{New("maxcalls", ""), New("web_manager", ""), New("strict_rtp", "").Of("b"), New("strict_rtp", "").Of("a")}
+	all := []Finding{
+		New("maxcalls", ""), New("web_manager", ""), New("strict_rtp", "").Of("b"),
+		New("strict_rtp", "").Of("a"),
+	}
 	Sort(all)
 	got := ""
 	for _, f := range all {

@@ -235,8 +235,10 @@ func restricts(s pbxconf.Section, prefix string) bool {
 		"acl", "permit", "deny", "contact_acl", "contact_permit", "contact_deny",
 	} {
 		// FreePBX writes deny and permit of every address, which restricts nobody.
-		if v := s.Value(prefix + name); v != "" && !(name == "permit" && everywhere(v)) &&
-			!(strings.HasSuffix(name, "deny") && everywhere(s.Value(prefix+"permit"))) {
+		v := s.Value(prefix + name)
+		open := name == "permit" && everywhere(v) ||
+			strings.HasSuffix(name, "deny") && everywhere(s.Value(prefix+"permit"))
+		if v != "" && !open {
 			return true
 		}
 	}

@@ -138,7 +138,7 @@ func playWeb(t *testing.T, reply func(method, from string) string) http.Handler 
 		if err != nil {
 			return
 		}
-		defer c.CloseNow()
+		defer func() { _ = c.CloseNow() }()
 		_, text, err := c.Read(context.Background())
 		if err == nil {
 			_ = c.Write(context.Background(), websocket.MessageText,
