@@ -44,6 +44,8 @@ const (
 	JournalFailing = "journal_failing"
 	RestartNeeded  = "restart_needed"
 	NotifyFailing  = "notify_failing"
+
+	UnexpectedCountry = "unexpected_country"
 )
 
 const day = 24 * time.Hour
@@ -65,6 +67,7 @@ var kinds = []Kind{
 	{JournalFailing, Warning, false, 0},
 	{NotifyFailing, Warning, false, 0},
 	{RestartNeeded, Warning, false, 0},
+	{UnexpectedCountry, Warning, true, day + 2*time.Hour},
 	{"misconfigured_endpoint", Notice, true, day + 2*time.Hour},
 	{"spoof_suspected", Notice, true, 0},
 	{"spoof_flood", Notice, true, 3 * time.Hour},

@@ -159,6 +159,10 @@ func (o Options) online(ctx context.Context, p *printer) {
 		managerRead = o.pbx(ctx, p, set, &m)
 	}
 
+	if len(o.Config.Geo.Files) > 0 {
+		p.print(geoSection(o))
+	}
+
 	if what, paste := m.table(o); paste != "" {
 		p.print(what)
 		p.text(paste)

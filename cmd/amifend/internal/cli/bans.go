@@ -68,7 +68,7 @@ func (c *Bans) Run(ctx context.Context) error {
 	// The daemon filters and sorts, since there may be a hundred thousand bans.
 	q := control.BanQuery{
 		Server: c.Server, Rule: c.Rule, Scope: c.Scope, Sort: c.Sort,
-		Limit: c.Limit,
+		Limit: c.Limit, Names: !c.Quiet,
 	}
 	if c.Within != nil {
 		q.Within = c.Within.Prefix
@@ -129,6 +129,12 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 		lines[0] += "\tSTATE"
 	}
 
+	// Names come last, since they are what a narrow terminal may cut off.
+	named := slices.ContainsFunc(l.Bans, func(b control.Ban) bool { return b.Origin != nil })
+	if named {
+		lines[0] += "\tORIGIN"
+	}
+
 	// The cells stand in the order of the header above.
 	for _, b := range l.Bans {
 		cells := []string{
@@ -142,6 +148,9 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 
 		if state {
 			cells = append(cells, stateName(b.State))
+		}
+		if named {
+			cells = append(cells, originCell(b.Origin, wide))
 		}
 
 		lines = append(lines, strings.Join(cells, "\t"))
@@ -168,6 +177,17 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 
 	_, err := fmt.Fprintln(w, droppedText(l.Bans)+text)
 	return err
+}
+
+// originWidth is the width of names in a table.
+const originWidth = 24
+
+// originCell returns the names of a source in a table: all of them if it is wide.
+func originCell(o *control.Origin, wide bool) string {
+	if wide {
+		return o.String()
+	}
+	return o.Short(originWidth)
 }
 
 // droppedText returns a line with the sum of the dropped packets, or "" if there is nothing to add.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/overview"
 	"github.com/amifend/amifend/cmd/amifend/internal/report"
 	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
@@ -25,7 +26,7 @@ type Report struct {
 	daemonFlags
 	Since    span     `default:"24h" placeholder:"TIME" help:"${alertsSinceHelp}"`
 	Limit    int      `short:"n" default:"10" placeholder:"COUNT" help:"${reportLimitHelp}"`
-	Format   string   `enum:"text,json,csv" default:"text" help:"The output: text, json or csv."`
+	Format   string   `enum:"text,json,csv,html" default:"text" help:"The output: text, json, csv or html."`
 	Timezone string   `placeholder:"ZONE" help:"${pastTimezoneHelp}"`
 	Files    []string `arg:"" optional:"" name:"file" type:"path" help:"${reportFilesHelp}"`
 }
@@ -36,6 +37,7 @@ func (*Report) Help() string {
 
     amifend report                 what happened since yesterday
     amifend report --since 7d --format csv -n 1000 > week.csv
+    amifend report --since 7d --format html > week.html
     amifend report /var/log/asterisk/security*
 
 It shows bans, alerts, commands of operators, and who failed how often.
@@ -52,6 +54,8 @@ The journal has the whole past. Query a copy: amifend backup copy.db; sqlite3 co
 // Validate is called by kong.
 func (r *Report) Validate() error {
 	switch {
+	case len(r.Files) > 0 && r.Format == "html":
+		return errors.New("--format html is for the daemon's report: write no files")
 	case len(r.Files) > 0 && r.Socket != "":
 		return errors.New("--socket is for the daemon's report: write no files")
 	case r.Limit < 1 || r.Limit > control.MostReported && len(r.Files) == 0:
@@ -77,7 +81,9 @@ func (r *Report) Run(ctx context.Context, on screen.Screen) error {
 	}
 
 	answer, err := client.Report(ctx,
-		control.ReportQuery{Since: time.Duration(r.Since), Limit: r.Limit})
+		control.ReportQuery{
+			Since: time.Duration(r.Since), Limit: r.Limit, Trend: r.Format == "html",
+		})
 	if err != nil {
 		return err
 	}
@@ -87,6 +93,8 @@ func (r *Report) Run(ctx context.Context, on screen.Screen) error {
 		return printJSON(answer)
 	case "csv":
 		return writeReportCSV(os.Stdout, answer)
+	case "html":
+		return r.page(ctx, client, answer)
 	default:
 		dry, err := isDry(ctx, client)
 		if err != nil {
@@ -101,6 +109,23 @@ func (r *Report) Run(ctx context.Context, on screen.Screen) error {
 		_, err = fmt.Print(on.Wrap(text.String()))
 		return err
 	}
+}
+
+// page writes a report as a page of HTML.
+func (r *Report) page(ctx context.Context, client *control.Client, answer control.Report) error {
+	dry, err := isDry(ctx, client)
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+
+	_, err = os.Stdout.Write(overview.HTML(answer, overview.Options{
+		Host: host, Location: zone(client.Zone), Dry: dry, At: time.Now(),
+	}))
+	return err
 }
 
 // recordings counts the failed attempts in recordings by their source.
@@ -266,6 +291,9 @@ func writeSums(w io.Writer, title string, sums []control.Sum, dry bool) error {
 			name += " of " + s.Server
 		case s.Banned:
 			name += banned
+		}
+		if origin := s.Origin.Short(originWidth); origin != "" {
+			name += "  " + origin
 		}
 
 		lines = append(lines, fmt.Sprintf("%d\t%d\t%s\t%s", s.Failures, s.Logins,

@@ -42,6 +42,8 @@ type Config struct {
 	Log      Log
 	Metrics  Metrics
 	Notify   []Target // names are unique
+	Geo      Geo
+	Report   Report
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
 	// users of this machine can read. `check` fails on them, `run` logs them.
@@ -155,6 +157,8 @@ func (l *loader) load(src []byte) *Config {
 		Log:      l.log(raw.Log),
 		Metrics:  l.metrics(raw.Metrics),
 		Notify:   l.targets(raw.Notify),
+		Geo:      l.geo(raw.Geo),
+		Report:   l.report(raw.Report),
 	}
 	c.Warnings = l.warnings // complete only now
 	return c

@@ -126,6 +126,14 @@ username = "scraper"
 password_file = "branch-secret"
 cert_file = "server.pem"
 key_file = "server.key"
+[geo]
+files = ["/srv/country.mmdb", "asn.mmdb", "/srv/country.mmdb"]
+reverse_dns = true
+expected_countries = ["de", "AT", "DE"]
+
+[report]
+weekly = "mon 08:30"
+
 [[notify]]
 name = "duty"
 url_file = "slack-url"
@@ -214,6 +222,14 @@ secret = "0123456789abcdef"
 				MinSeverity: "notice", Digest: time.Hour, PerHour: 20,
 			},
 		},
+		Geo: Geo{
+			Files: []string{"/srv/country.mmdb", c.Geo.Files[1]}, ReverseDNS: true,
+			Expected: []string{"AT", "DE"},
+		},
+		Report: Report{Weekly{On: true, Day: time.Monday, At: 8*60 + 30}},
+	}
+	if path := c.Geo.Files[1]; !filepath.IsAbs(path) || filepath.Base(path) != "asn.mmdb" {
+		t.Errorf("[geo] files: %q", path)
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -532,6 +548,21 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{
 			"two targets of a name", server + notifyMail + notifyMail, "notify[2].name", "[[notify]]",
 			"give each a name",
+		},
+		{
+			"an unknown country", server + "[geo]\nfiles = ['a.mmdb']\nexpected_countries = ['DEU']",
+			"geo.expected_countries", "expected", "write two letters",
+		},
+		{
+			"countries without a file", server + "[geo]\nexpected_countries = ['DE']",
+			"geo.expected_countries", "expected", "needs [geo] files",
+		},
+		{
+			"an empty file of geo", server + "[geo]\nfiles = ['']", "geo.files", "files", "is empty",
+		},
+		{
+			"no day of a report", server + "[report]\nweekly = 'Monday 8:00'", "report.weekly", "weekly",
+			"Mon 08:00",
 		},
 		{
 			"an unknown key of notify", server + notifyMail + "digst = '1h'", "notify[1].digst", "digst",

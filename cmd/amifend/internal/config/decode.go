@@ -27,6 +27,8 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Log      toml.Primitive `toml:"log"`
 			Metrics  toml.Primitive `toml:"metrics"`
 			Notify   toml.Primitive `toml:"notify"`
+			Geo      toml.Primitive `toml:"geo"`
+			Report   toml.Primitive `toml:"report"`
 		}
 	)
 
@@ -57,6 +59,8 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"log", top.Log, &raw.Log},
 		{"metrics", top.Metrics, &raw.Metrics},
 		{"notify", top.Notify, &raw.Notify},
+		{"geo", top.Geo, &raw.Geo},
+		{"report", top.Report, &raw.Report},
 	} {
 		if !md.IsDefined(s.name) {
 			continue

@@ -47,6 +47,7 @@ func (h Hours) Contain(t time.Time) bool {
 const (
 	KindAttack = "attack" // the summary of an attack
 	KindTest   = "test"
+	KindReport = "weekly_report" // that of [report] weekly
 )
 
 // The bounds and defaults of [[notify]].
@@ -66,7 +67,8 @@ func NotifyKinds() []string {
 		KindAttack, "compromised_account", "bans_full", "server_down", "sources_hidden",
 		"ineffective_ban", "suspect_login", "account_attacked", "server_attacked",
 		"shared_source_guessing", "proved_source_guessing", "journal_failing", "notify_failing",
-		"restart_needed", "misconfigured_endpoint", "spoof_suspected", "spoof_flood",
+		"restart_needed", "unexpected_country", "misconfigured_endpoint", "spoof_suspected",
+		"spoof_flood", KindReport,
 	}
 }
 

@@ -18,6 +18,8 @@ type rawConfig struct {
 	Log      rawLog      `toml:"log"`
 	Metrics  rawMetrics  `toml:"metrics"`
 	Notify   []rawTarget `toml:"notify"`
+	Geo      rawGeo      `toml:"geo"`
+	Report   rawReport   `toml:"report"`
 
 	serverGiven bool // true even if Servers could not be read
 }
@@ -98,6 +100,16 @@ type rawTarget struct {
 	QuietHours  value[string]        `toml:"quiet_hours"`
 	Digest      value[time.Duration] `toml:"digest"`
 	PerHour     value[int64]         `toml:"max_per_hour"`
+}
+
+type rawGeo struct {
+	Files      value[[]string] `toml:"files"`
+	ReverseDNS value[bool]     `toml:"reverse_dns"`
+	Expected   value[[]string] `toml:"expected_countries"`
+}
+
+type rawReport struct {
+	Weekly value[string] `toml:"weekly"`
 }
 
 type rawLog struct {

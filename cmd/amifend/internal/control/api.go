@@ -193,6 +193,7 @@ type Ban struct {
 	Until    time.Time    `json:"until"`
 	State    string       `json:"state"`   // in_kernel, pending, waiting (its set is full) or dry
 	Dropped  *uint64      `json:"dropped"` // packets, as counted by the kernel; null: unknown
+	Origin   *Origin      `json:"origin,omitempty"`
 }
 
 // The states of a ban.
@@ -279,7 +280,8 @@ type Explanation struct {
 	Alerts []Alert   `json:"alerts,omitempty"` // the latest about it, the last one first
 	// Denied is where [deny] lists the address, FILE:LINE or the key of the config. Its packets are
 	// always dropped.
-	Denied string `json:"denied,omitempty"`
+	Denied string  `json:"denied,omitempty"`
+	Origin *Origin `json:"origin,omitempty"` // names of the address
 }
 
 // PastBan is a ban in the journal, running or over.

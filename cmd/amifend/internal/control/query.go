@@ -18,6 +18,7 @@ type BanQuery struct {
 	Scope  string
 	Sort   string // one of BanSorts
 	Limit  int    // 0: no limit
+	Names  bool   // with the names of the sources
 }
 
 // BanSorts returns the orders of a list of bans: newest first, the next to end first, most dropped
@@ -38,6 +39,9 @@ func (q BanQuery) values() url.Values {
 		v.Set("limit", strconv.Itoa(q.Limit))
 	}
 
+	if q.Names {
+		v.Set("names", "true")
+	}
 	set("server", q.Server)
 	set("rule", q.Rule)
 	set("scope", q.Scope)
@@ -49,7 +53,7 @@ func (q BanQuery) values() url.Values {
 func parseBanQuery(v url.Values) (BanQuery, error) {
 	q := BanQuery{
 		Server: v.Get("server"), Rule: v.Get("rule"), Scope: v.Get("scope"),
-		Sort: v.Get("sort"),
+		Sort: v.Get("sort"), Names: v.Get("names") == "true",
 	}
 
 	var err error
@@ -64,6 +68,10 @@ func parseBanQuery(v url.Values) (BanQuery, error) {
 		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 {
 			return q, Errorf(CodeBadRequest, "limit: is not a number above 0")
 		}
+	}
+
+	if s := v.Get("names"); s != "" && s != "true" && s != "false" {
+		return q, Errorf(CodeBadRequest, "names: write true or false")
 	}
 
 	// A misspelt filter must not act as no filter.

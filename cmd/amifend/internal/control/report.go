@@ -26,6 +26,7 @@ const (
 type ReportQuery struct {
 	Since time.Duration // how far back; hours count whole
 	Limit int           // of each kind, at most MostReported
+	Trend bool          // with Trend
 }
 
 // Report is a summary of the journal over a time.
@@ -40,6 +41,7 @@ type Report struct {
 	Servers     []Sum          `json:"servers"`      // those with the most failures first
 	Sources     []Sum          `json:"sources"`
 	Accounts    []Sum          `json:"accounts"`
+	Trend       *Trend         `json:"trend,omitempty"` // only if it was asked for
 }
 
 // BanCounts counts the bans that were decided.
@@ -63,6 +65,7 @@ type Sum struct {
 	First  time.Time `json:"first"`
 	Last   time.Time `json:"last"`             // the beginning of the last hour with an event
 	Banned bool      `json:"banned,omitempty"` // a source that is banned now
+	Origin *Origin   `json:"origin,omitempty"` // of a source
 }
 
 // Operation is one action of an operator.
@@ -77,7 +80,11 @@ type Operation struct {
 
 // Report returns a summary of the past.
 func (c *Client) Report(ctx context.Context, q ReportQuery) (r Report, err error) {
-	err = c.call(ctx, http.MethodGet, "report", sinceValues(q.Since, q.Limit), nil, &r)
+	v := sinceValues(q.Since, q.Limit)
+	if q.Trend {
+		v.Set("trend", "true")
+	}
+	err = c.call(ctx, http.MethodGet, "report", v, nil, &r)
 	return r, err
 }
 
@@ -98,6 +105,14 @@ func (s *Server) report(_ http.ResponseWriter, r *http.Request, _ Peer) (any, er
 	var err error
 	if q.Since, q.Limit, err = parseSince(v); err != nil {
 		return nil, err
+	}
+
+	switch v.Get("trend") {
+	case "true":
+		q.Trend = true
+	case "", "false":
+	default:
+		return nil, Errorf(CodeBadRequest, "trend: write true or false")
 	}
 
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)

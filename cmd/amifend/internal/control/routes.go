@@ -84,6 +84,11 @@ func (s *Server) readTable() []served {
 				{"scope", "`all`, `sip` or `stream`"},
 				{"sort", "`newest` (the default), `until`, `dropped`, `score` or `source`"},
 				paramLimit,
+				{
+					"names",
+					"`true`: with `origin`, the names of the sources; a host that is not known yet " +
+						"is there the next time, or after half a second in a list of at most 25",
+				},
 			},
 		}, s.Read != nil, s.bans},
 		{Route{
@@ -116,6 +121,7 @@ func (s *Server) readTable() []served {
 					paramLimit.Name,
 					"how many of each kind at most; 1000 if it is missing, and no more",
 				},
+				{"trend", "`true`: with `trend`, the hours or days and the time before"},
 			},
 		}, s.Past != nil, s.report},
 		{Route{

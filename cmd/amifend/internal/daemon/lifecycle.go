@@ -36,6 +36,8 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.watchProtected(ctx) },
 		func() { d.watchTable(ctx) },
 		func() { d.watchConditions(ctx) },
+		func() { d.atlas.Run(ctx) },
+		func() { d.logins.Run(ctx, d.alerts) },
 		func() { d.feedWatchdog(ctx) },
 		func() { d.reportStatus(ctx) },
 	} {
@@ -52,6 +54,9 @@ func (d *daemon) run(ctx context.Context) {
 	var notifier sync.WaitGroup
 	notifying, stopNotifier := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNotifier()
+	if d.journal != nil {
+		d.notifier.SetReport(d.service.Weekly)
+	}
 	notifier.Go(func() { d.notifier.Run(notifying, d.alerts) })
 
 	there = d.startup.await("the control socket")

@@ -154,6 +154,8 @@ func (r *reloader) Reload(
 		out.Changed = append(out.Changed, "[metrics]")
 	}
 	r.changeNotify(old, merged, &out)
+	r.changeGeo(old, merged, &out)
+	r.changeReport(old, merged, &out)
 
 	r.tellRestart(out.Restart)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
@@ -384,4 +386,25 @@ func (r *reloader) changeNotify(old, next *config.Config, out *control.Reloaded)
 	}
 	r.notifier.SetTargets(next.Notify)
 	out.Changed = append(out.Changed, "[[notify]]")
+}
+
+// changeGeo gives the names of addresses new files. It does not wait for them to be read.
+func (r *reloader) changeGeo(old, next *config.Config, out *control.Reloaded) {
+	if old.Geo.Equal(next.Geo) {
+		return
+	}
+	r.atlas.Set(next.Geo)
+	if !slices.Equal(old.Geo.Expected, next.Geo.Expected) {
+		r.logins.Expect(next.Geo.Expected)
+	}
+	out.Changed = append(out.Changed, "[geo]")
+}
+
+// changeReport changes when the weekly report is sent. It does not wait.
+func (r *reloader) changeReport(old, next *config.Config, out *control.Reloaded) {
+	if old.Report == next.Report {
+		return
+	}
+	r.notifier.SetWeekly(next.Report.Weekly)
+	out.Changed = append(out.Changed, "[report]")
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/geo"
 )
 
 // Options configure [Run].
@@ -57,7 +58,9 @@ type Options struct {
 	Getenv      func(string) string // nil: os.Getenv
 	// Lookup resolves names of servers and of [allow]; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
-	NetNS  int // descriptor of the network namespace to defend; 0: that of the calling thread
+	// Resolver asks DNS for the names of [geo]; nil: the system's resolver.
+	Resolver geo.Resolver
+	NetNS    int // descriptor of the network namespace to defend; 0: that of the calling thread
 	// Confine takes rights from the whole process, for good: for one that does nothing else.
 	Confine bool
 

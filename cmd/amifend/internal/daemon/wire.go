@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/geo"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
@@ -78,6 +80,7 @@ func serve(
 
 	// The denier comes before the enforcer, which reports to it that the table was laid out.
 	s := newShared(o, startup, b, stop)
+	s.logins = newLogins(s, watcher)
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
 	})
@@ -144,6 +147,15 @@ func newFleet(
 	return fleet, plan, err
 }
 
+// newLogins returns the one that looks where accounts log in from.
+func newLogins(s *shared, watcher *protect.Watcher) *geo.Logins {
+	return geo.NewLogins(s.atlas, s.options.Config.Geo.Expected, func(a netip.Addr) bool {
+		return slices.ContainsFunc(watcher.Current().Entries, func(e protect.Entry) bool {
+			return e.Prefix.Contains(a)
+		})
+	})
+}
+
 // findProtected returns the watcher of the protected addresses, and its first set.
 func findProtected(
 	ctx context.Context, o Options, startup *startup,
@@ -179,6 +191,8 @@ type shared struct {
 	journal  *journal.Journal // nil: there is none
 	recorder bans.Recorder
 	alerts   *alerts.Book
+	atlas    *geo.Atlas
+	logins   *geo.Logins
 	notifier *notify.Notifier
 	compare  *owner.Latest[struct{}] // a request to compare kernel and journal
 	begun    *owner.Latest[struct{}] // the journal was lost: all rows must be saved again
@@ -209,6 +223,8 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 	})
 	s.recorder = bans.NewRecorder(s.journal, s.clock)
 
+	s.atlas = geo.New(geo.Options{Config: o.Config.Geo, Log: o.Log, Resolver: o.Resolver})
+
 	// The notifier comes before the book, which reports to it.
 	s.notifier = newNotifier(s, unsaved)
 	s.alerts = newBook(o, s.journal, s.notifier)
@@ -219,7 +235,8 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 func newNotifier(s *shared, unsaved *owner.Latest[struct{}]) *notify.Notifier {
 	o := notify.Options{
 		Targets: s.options.Config.Notify, Observing: s.options.Config.Dry(), Log: s.options.Log,
-		Begun: unsaved, Calm: s.options.NotifyAfter,
+		Begun: unsaved, Calm: s.options.NotifyAfter, Origin: s.atlas.Of,
+		Weekly: s.options.Config.Report.Weekly,
 	}
 	if s.journal != nil { // a nil *Journal in an interface is not nil
 		o.Journal = s.journal
@@ -262,6 +279,7 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 		Policy: c.Policy, Ports: c.Firewall.Ports(), Protected: allowlist.ForPolicy(set),
 		Events: s.events, Mail: s.mail, Recorder: s.recorder, Alerts: s.alerts, Clock: s.clock,
 		Log: s.options.Log, StateDir: c.State.Directory, Trial: s.options.Trial,
+		Login: s.logins.Note,
 	}
 
 	// Servers that the engine knows keep their numbers.
@@ -314,7 +332,7 @@ func newService(
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: r.judge,
 		Enforcer: r.enforcer, Denier: r.denier, Firewall: table.String(),
 		Sessions: r.fleet.Sessions, Watcher: r.watcher, Allowlist: r.allowlist, Journal: s.journal,
-		Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
+		Atlas: s.atlas, Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
 		Confined:       o.confined,

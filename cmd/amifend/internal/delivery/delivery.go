@@ -49,6 +49,7 @@ type Message struct {
 	Subject string // one line of printable ASCII
 	Text    string // lines of printable text, without markup
 	Body    []byte // JSON for a webhook
+	HTML    []byte // the same as Text, as a page for mail; nil: there is none
 }
 
 // Target is where messages go. One message may be sent at a time.

@@ -51,6 +51,9 @@ func newMail(u *url.URL, _ string) (func(context.Context, Message) error, error)
 		msg.SetMessageIDWithValue(m.ID + "@amifend.invalid")
 		msg.SetGenHeader("Auto-Submitted", "auto-generated") // no out-of-office answers
 		msg.SetBodyString(mail.TypeTextPlain, unlinked(m.Text))
+		if len(m.HTML) > 0 {
+			msg.AddAlternativeString(mail.TypeTextHTML, string(m.HTML))
+		}
 
 		// Only the connection's end ends a dialogue that hangs.
 		dial := mail.WithDialContextFunc(dialUntil(ctx, u.Scheme == "smtps", u.Hostname()))

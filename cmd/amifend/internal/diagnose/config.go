@@ -24,6 +24,8 @@ type show func(value string) bool
 var (
 	isPort   = regexp.MustCompile(`^[0-9]{1,5}(-[0-9]{1,5})?(/(udp|tcp))?$`).MatchString
 	isTime   = regexp.MustCompile(`^([0-9.]+(ns|us|µs|ms|s|m|h|d))+$`).MatchString
+	isWeekly = regexp.MustCompile(`(?i)^([a-z]{3} [0-9]{2}:[0-9]{2})?$`).MatchString
+	isLand   = regexp.MustCompile(`^[A-Za-z]{2}$`).MatchString
 	isDigest = regexp.MustCompile(`(?i)^(sha256 fingerprint=)?([0-9a-f]{2}:?){32}$`).MatchString
 )
 
@@ -40,6 +42,7 @@ func shown() map[string]show {
 		"control.read_group":  oneOf("", "amifend", "root"),
 		"control.admin_group": oneOf("", "amifend-admin", "root"),
 		"state.directory":     isFile, "state.retain": isTime,
+		"geo.files": isFile, "geo.expected_countries": isLand, "report.weekly": isWeekly,
 		"log.level": oneOf("debug", "info", "warn", "error"), "log.format": oneOf("auto", "text", "json"),
 	}
 	for _, k := range []string{"half_life", "ban_time", "ban_max", "proof_window"} {

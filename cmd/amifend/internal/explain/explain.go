@@ -18,6 +18,7 @@ type Options struct {
 	Servers  []string       // names of the servers, by index; those without are not named
 	Location *time.Location // of times
 	Dry      bool           // the daemon only observes: write "would be banned"
+	Origin   string         // names of the address, ready to be printed; "": none is known
 }
 
 // Text writes an explanation as text to w. Its form may change: programs use [JSON].
@@ -26,6 +27,9 @@ func Text(w io.Writer, x policy.Explanation, o Options) error {
 
 	// First the verdict, then its reasons, then what would change it.
 	t.verdict(&x)
+	if o.Origin != "" {
+		t.item("origin", "%s", o.Origin)
+	}
 	if x.Known {
 		t.source(&x)
 	}

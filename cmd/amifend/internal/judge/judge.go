@@ -57,8 +57,11 @@ type Options struct {
 	Alerts    *alerts.Book // nil: one that only logs
 	Clock     clock.Clock
 	Log       *slog.Logger // must not block
-	Store     Store        // nil: the engine's state is not kept
-	StateDir  string       // of the store, for advice
+	// Login is called for each successful login but our own, with the name of the server. It must
+	// neither block nor allocate. nil: nobody wants them.
+	Login    func(o policy.Observation, server string)
+	Store    Store  // nil: the engine's state is not kept
+	StateDir string // of the store, for advice
 	// Trial is a time after the start whose bans end with it, unless an operator keeps them; 0:
 	// none.
 	Trial time.Duration
@@ -75,6 +78,7 @@ type Judge struct {
 	alerts   *alerts.Book
 	clock    clock.Clock
 	log      *slog.Logger
+	login    func(policy.Observation, string) // nil: nobody wants them
 	calls    owner.Calls
 	protect  *owner.Latest[Protected]
 	stateDir string
@@ -123,6 +127,7 @@ func New(o Options) (*Judge, error) {
 	return &Judge{
 		events: o.Events, mail: o.Mail, recorder: o.Recorder, alerts: o.Alerts, clock: o.Clock,
 		log:      o.Log,
+		login:    o.Login,
 		stateDir: o.StateDir, store: o.Store, trialFor: o.Trial, takenOver: o.Engine != nil,
 		calls:     owner.NewCalls("the policy engine"),
 		protect:   owner.NewLatest[Protected](),
@@ -221,6 +226,10 @@ func (j *Judge) observe(s *stream.Sighting) {
 	j.ineffective.check(s, j.servers)
 	j.hidden.check(s, j.servers, j.protected)
 	j.hourly.count(s)
+	if s.Kind == policy.KindSuccessfulAuth && j.login != nil && !s.Own &&
+		int(s.Server) < len(j.servers) {
+		j.login(s.Observation, j.servers[s.Server])
+	}
 
 	// Events that wait already share one reading of the clock.
 	if full := j.meter.way.Add(s.At); full || len(j.events) == 0 {

@@ -45,6 +45,7 @@ type Banned struct {
 	Rule     string    `json:"rule"`
 	Scope    string    `json:"scope"`
 	Until    time.Time `json:"until"`
+	Origin   string    `json:"origin,omitempty"` // names of the source
 }
 
 // Count is a name and how many bans it belongs to.

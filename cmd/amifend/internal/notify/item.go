@@ -5,6 +5,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 // Item is one thing to report: an alert, the summary of an attack, or a test. It is the form of the
@@ -15,6 +16,7 @@ type Item struct {
 	Phase    string    `json:"phase"`        // event, begin or resolved
 	Severity string    `json:"severity"`     // critical, warning or notice
 	Source   string    `json:"source,omitempty"`
+	Origin   string    `json:"origin,omitempty"`  // names of the source
 	Account  string    `json:"account,omitempty"` // as ami.Quote prints it
 	Server   string    `json:"server,omitempty"`
 	Reason   string    `json:"reason,omitempty"`
@@ -23,6 +25,8 @@ type Item struct {
 	Last     time.Time `json:"last"`
 	Count    int       `json:"count"`
 	Attack   *Attack   `json:"attack,omitempty"`
+	// of a weekly report
+	Report *control.Report `json:"report,omitempty"`
 }
 
 // Message is what one target gets in one go. The journal keeps it until the target has it.

@@ -33,6 +33,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -40,6 +41,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
@@ -59,6 +61,10 @@ type Options struct {
 	Carried *Carried
 	// Calm is how long no ban must come until an attack is summed up; 0: a minute.
 	Calm time.Duration
+	// Origin returns the names of an address, as far as they are known; it must not wait. nil: there
+	// are none.
+	Origin func(netip.Addr) *control.Origin
+	Weekly config.Weekly // when a report is sent
 	// RetryFirst is the pause after the first failure of a target; 0: 30 seconds.
 	RetryFirst time.Duration
 }
@@ -77,13 +83,16 @@ type Notifier struct {
 	in    *intake
 	next  *owner.Latest[[]config.Target]
 	calls owner.Calls
-	book  Book
+	// when the weekly report is sent from now on
+	nextWeekly *owner.Latest[config.Weekly]
+	book       Book
 	// the next run of this process gets the outbox, and not the journal
 	handOn atomic.Bool
 
 	// Only the goroutine of Run uses what follows.
 	targets []*target
 	attack  gathering
+	weekly  weekly
 	rows    rows
 	changed bool // something that the journal has not
 	more    bool // more bans
@@ -111,9 +120,11 @@ func New(o Options) *Notifier {
 	return &Notifier{
 		attack: gathering{calm: cmp.Or(o.Calm, calm)},
 		o:      o, host: host, in: newIntake(), next: owner.NewLatest[[]config.Target](),
-		calls:   owner.NewCalls("the notifier"),
-		rows:    rows{journal: o.Journal, last: map[string]string{}},
-		results: make(chan result), ended: make(chan struct{}),
+		calls:      owner.NewCalls("the notifier"),
+		nextWeekly: owner.NewLatest[config.Weekly](),
+		weekly:     weekly{when: o.Weekly, built: make(chan built)},
+		rows:       rows{journal: o.Journal, last: map[string]string{}},
+		results:    make(chan result), ended: make(chan struct{}),
 	}
 }
 
@@ -146,6 +157,10 @@ func (n *Notifier) Run(ctx context.Context, b Book) {
 		case <-n.o.Begun.C():
 			n.rows.forget()
 			n.changed = true
+		case w := <-n.nextWeekly.C():
+			n.weekly.when = w
+		case b := <-n.weekly.built:
+			n.reported(&b, time.Now())
 		case r := <-n.results:
 			n.sent(r)
 		case f := <-n.calls.C():
@@ -192,12 +207,16 @@ func (n *Notifier) work(ctx context.Context, now time.Time) time.Duration {
 	n.take(now)
 	if due := n.attack.due(); !due.IsZero() && !now.Before(due) {
 		a := n.attack.take()
+		for i := range a.Sources {
+			a.Sources[i].Origin = n.origin(a.Sources[i].Source)
+		}
 		n.route(&Item{
 			Kind: config.KindAttack, Phase: "event", Severity: alerts.Notice.String(),
 			Since: a.Began, Last: a.To, Count: a.Bans, Attack: &a,
 		}, now)
 	}
 
+	n.reportInTime(ctx, now)
 	for _, t := range n.targets {
 		n.changed = t.flush(now, n.o.Observing) || n.changed
 		if m := t.dueMessage(now); m != nil {
@@ -220,16 +239,32 @@ func (n *Notifier) take(now time.Time) {
 	for i := range found {
 		n.attack.add(&found[i], now)
 		n.more = true
+		if len(n.attack.By) <= shownBanned {
+			n.origin(found[i].Source()) // so that the host is known when the summary is made
+		}
 	}
 	n.attack.Bans += more.bans
 	n.attack.Attempts += more.attempts
 
 	for i := range items {
+		items[i].Origin = n.origin(items[i].Source)
 		n.route(&items[i], now)
 	}
 	if lost > 0 {
 		n.o.Log.Error("notifications were dropped: too many at once", "lost", lost)
 	}
+}
+
+// origin returns the names of a source as far as they are known now.
+func (n *Notifier) origin(source string) string {
+	if n.o.Origin == nil || source == "" {
+		return ""
+	}
+	addr, err := netip.ParseAddr(source)
+	if err != nil {
+		return "" // a network
+	}
+	return n.o.Origin(addr).String()
 }
 
 // route hands an item to the targets that want it.

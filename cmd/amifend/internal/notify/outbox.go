@@ -23,6 +23,7 @@ const (
 	keyMessage  = keyPrefix + "message/" // TARGET/ID
 	keyGathered = keyPrefix + "gathered/"
 	keyAttack   = keyPrefix + "attack"
+	keyWeekly   = keyPrefix + "weekly"
 )
 
 // loadTime limits how long the start waits for the journal.
@@ -60,6 +61,9 @@ func (n *Notifier) state() map[string]string {
 	}
 	if n.attack.Bans > 0 || n.attack.Round > 0 {
 		out[keyAttack] = rowOf(&n.attack)
+	}
+	if !n.weekly.row.Next.IsZero() {
+		out[keyWeekly] = rowOf(&n.weekly.row)
 	}
 	return out
 }
@@ -100,6 +104,10 @@ func (n *Notifier) load(ctx context.Context) {
 			}
 		}
 		t.sort()
+	}
+	var w weeklyRow
+	if json.Unmarshal([]byte(state[keyWeekly]), &w) == nil {
+		n.weekly.row = w
 	}
 	g := gathering{calm: n.attack.calm}
 	if json.Unmarshal([]byte(state[keyAttack]), &g) == nil &&

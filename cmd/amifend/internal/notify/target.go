@@ -10,6 +10,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/delivery"
+	"github.com/amifend/amifend/cmd/amifend/internal/overview"
 )
 
 // Bounds of what waits for a target.
@@ -189,7 +190,13 @@ func newID() string {
 
 // form returns a message as it is sent.
 func (n *Notifier) form(m *Message) delivery.Message {
-	return delivery.Message{
-		ID: m.ID, Subject: m.subject(n.host), Text: m.text(), Body: m.body(n.host),
+	out := delivery.Message{
+		ID: m.ID, Subject: m.subject(n.host), Text: m.text(n.host), Body: m.body(n.host),
 	}
+
+	// A page would hide what else is in the message, so a report is a message of its own.
+	if len(m.Items) == 1 && m.Items[0].Report != nil {
+		out.HTML = overview.HTML(*m.Items[0].Report, m.overview(n.host))
+	}
+	return out
 }

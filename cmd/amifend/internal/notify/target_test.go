@@ -39,7 +39,7 @@ func (t *target) take(now time.Time, items ...Item) {
 
 // The kinds that the config accepts are those that there are.
 func TestKindsOfTheConfig(t *testing.T) {
-	want := []string{config.KindAttack}
+	want := []string{config.KindAttack, config.KindReport}
 	for _, k := range alerts.Kinds() {
 		want = append(want, k.Name)
 	}
@@ -56,7 +56,7 @@ func TestKindsOfTheConfig(t *testing.T) {
 func TestWaysOfTheKinds(t *testing.T) {
 	want := map[string]way{
 		"attack": wayAlone, "spoof_flood": wayAlone, "restart_needed": wayAlone,
-		"notify_failing": wayAlone, "compromised_account": wayUrgent, "server_down": wayUrgent,
+		"notify_failing": wayAlone, "weekly_report": wayAlone, "compromised_account": wayUrgent, "server_down": wayUrgent,
 		"journal_failing": wayUrgent, "bans_full": wayUrgent, "ineffective_ban": wayUrgent,
 	}
 	for _, kind := range config.NotifyKinds() {

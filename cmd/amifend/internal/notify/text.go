@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/overview"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
@@ -42,6 +43,14 @@ func (i *Item) subject(observing bool) string {
 			wording.Count(a.Attempts, "attempt")
 	}
 
+	if i.Report != nil {
+		what := "weekly report: "
+		if observing {
+			what = "weekly report (observed): "
+		}
+		return what + overview.Headline(*i.Report)
+	}
+
 	what := i.Severity
 	if i.Phase == "resolved" {
 		what = "resolved"
@@ -57,11 +66,15 @@ func (i *Item) subject(observing bool) string {
 }
 
 // text returns a message for people: lines of plain text.
-func (m *Message) text() string {
+func (m *Message) text(host string) string {
 	var b strings.Builder
 	for n := range m.Items {
 		if n > 0 {
 			b.WriteString("\n")
+		}
+		if r := m.Items[n].Report; r != nil {
+			b.WriteString(overview.Text(*r, m.overview(host)))
+			continue
 		}
 		m.Items[n].write(&b, m.Observing)
 	}
@@ -72,6 +85,11 @@ func (m *Message) text() string {
 		b.WriteString("\namifend only observes here: nobody was banned.\n")
 	}
 	return b.String()
+}
+
+// overview returns how a report is shown.
+func (m *Message) overview(host string) overview.Options {
+	return overview.Options{Host: host, Location: time.Local, Dry: m.Observing, At: m.At}
 }
 
 func (i *Item) write(b *strings.Builder, observing bool) {
@@ -93,6 +111,7 @@ func (i *Item) write(b *strings.Builder, observing bool) {
 
 	line(b, "server", i.Server)
 	line(b, "source", i.Source)
+	line(b, "origin", i.Origin)
 	line(b, "account", i.Account)
 	line(b, "why", i.Reason)
 	if i.Phase != "resolved" {
@@ -134,8 +153,12 @@ func (a *Attack) write(b *strings.Builder, observing bool) {
 	// The sources come last, since they are what a short message may lose.
 	b.WriteString("  sources:\n")
 	for _, s := range a.Sources {
-		fmt.Fprintf(b, "    %s: %s, %s, until %s\n", s.Source, wording.Count(s.Attempts, "attempt"),
-			s.Rule, clock(s.Until))
+		origin := ""
+		if s.Origin != "" {
+			origin = " (" + s.Origin + ")"
+		}
+		fmt.Fprintf(b, "    %s: %s, %s, until %s%s\n", s.Source,
+			wording.Count(s.Attempts, "attempt"), s.Rule, clock(s.Until), origin)
 	}
 	if more := a.Bans - len(a.Sources); more > 0 {
 		fmt.Fprintf(b, "    and %d more\n", more)
@@ -161,7 +184,7 @@ func lasted(from, to time.Time) string { return to.Sub(from).Round(time.Second).
 // body returns a message as a webhook gets it.
 func (m *Message) body(host string) []byte {
 	out, _ := json.Marshal(webhookBody{
-		Version: 1, Host: host, Subject: m.subject(host), Text: m.text(), Message: m,
+		Version: 1, Host: host, Subject: m.subject(host), Text: m.text(host), Message: m,
 	}) // texts, numbers and times: it cannot fail
 	return out
 }

@@ -45,12 +45,15 @@ func (s *Service) Bans(ctx context.Context, q control.BanQuery) (control.BanList
 	if q.Limit > 0 {
 		picked.Keys = picked.Keys[:min(len(picked.Keys), q.Limit)]
 	}
-	out.Next = s.describe(picked.Keys, counters, few)
+	out.Next = s.describe(picked.Keys, counters, few, q.Names)
 
 	// After a trial, what would be banned is listed too: amifend keep makes these bans.
 	observed, err := s.withObserved(ctx, nil, func(bans.Ban) bool { return true })
 	if err != nil || len(observed) == 0 {
 		return out, err
+	}
+	if q.Names {
+		s.nameBans(ctx, observed)
 	}
 	return withAll(ctx, q, out, observed)
 }
@@ -75,7 +78,7 @@ func withAll(
 // describe returns a function that returns the next bans of a list. Bans that have ended since are
 // left out.
 func (s *Service) describe(
-	keys []compact.Key, counters *enforce.Counters, counted bool,
+	keys []compact.Key, counters *enforce.Counters, counted, named bool,
 ) func(context.Context) ([]control.Ban, error) {
 	return func(ctx context.Context) ([]control.Ban, error) {
 		for len(keys) > 0 {
@@ -92,6 +95,9 @@ func (s *Service) describe(
 				if n, ok := counters.Of(b.Prefix, b.Scope); ok {
 					out[i].Dropped = &n
 				}
+			}
+			if named {
+				s.nameBans(ctx, out)
 			}
 			if len(out) > 0 {
 				return out, nil

@@ -31,7 +31,9 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 			"and run amifend reload, or run amifend allow %[1]s\n", addr, out.Denied)
 	}
 
+	out.Origin = s.originOf(ctx, addr, explainTime)
 	options := explain.Options{
+		Origin:  out.Origin.String(),
 		Servers: known.Servers, Location: control.Zone(ctx),
 		Dry: s.Config().Dry() || known.Trial != nil && known.Trial.Over,
 	}

@@ -24,12 +24,18 @@ func (s *Service) Report(ctx context.Context, q control.ReportQuery) (r control.
 			From: time.Now().Add(-q.Since).Truncate(time.Hour),
 			To:   time.Now().Truncate(time.Second),
 		}
-		return s.fillReport(ctx, &r, j, q.Limit)
+		if err := s.fillReport(ctx, &r, j, q.Limit); err != nil || !q.Trend {
+			return err
+		}
+		trend, err := s.trend(ctx, j, r.From, r.To)
+		r.Trend = trend
+		return err
 	})
 	if err != nil {
 		return control.Report{}, err
 	}
 
+	s.nameSums(ctx, r.Sources)
 	return r, s.markBanned(ctx, r.Sources)
 }
 

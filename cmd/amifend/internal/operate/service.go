@@ -24,6 +24,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
+	"github.com/amifend/amifend/cmd/amifend/internal/geo"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
@@ -57,6 +58,7 @@ type Options struct {
 	Allowlist *allowlist.Keeper
 	Journal   *journal.Journal // nil: there is none
 	Book      *alerts.Book     // nil: an empty one
+	Atlas     *geo.Atlas       // nil: no address has a name
 	Feed      *control.Feed
 	Notifier  *notify.Notifier // nil: there is none
 	Lockout   lockout.Options  // how to find who administers the machine
