@@ -4,7 +4,7 @@
 //
 // It promises to print its packets byte for byte as Asterisk does, and to misbehave (silence, cuts,
 // half packets, refused logins, another service's banner) only as asked. It is not an Asterisk: it
-// knows one manager user, four actions and no calls. It opens no port but that of Listen.
+// knows one manager user, five actions and no calls. It opens no port but that of Listen.
 package amitest
 
 import (
@@ -50,6 +50,9 @@ type Behaviour struct {
 	NoLogin      bool // Login is never answered
 	NoSecurity   bool // the user is without read = security: no event is sent
 	NoPong       bool // Ping is never answered
+
+	// The lines of the answer to ListCommands, such as "Ping: Keepalive command.  (Priv: <none>)".
+	Commands []string
 
 	// RemoteAddress in SuccessfulAuth; default: the client's own, or 127.0.0.1:40000 over a pipe
 	SeenAs netip.AddrPort

@@ -136,6 +136,10 @@ func (s *session) answer(a Action) bool {
 			s.respond(a, Field{"Ping", "Pong"},
 				Field{"Timestamp", fmt.Sprintf("%.6f", float64(time.Now().UnixMicro())/1e6)})
 		}
+	case a.Name == "ListCommands":
+		// main/manager.c, action_listcommands: a line for each action, in no order.
+		lines := append([]string{"Response: Success", "ActionID: " + a.ID}, b.Commands...)
+		s.say(strings.Join(lines, "\r\n") + "\r\n\r\n")
 	case a.Name == "Logoff":
 		s.say("Response: Goodbye\r\nActionID: " + a.ID +
 			"\r\nMessage: Thanks for all the fish.\r\n\r\n")

@@ -43,6 +43,7 @@ type Commands struct {
 	Init    Init    `cmd:"" group:"setup" help:"Set amifend up on this machine, or take that back."`
 	Run     Run     `cmd:"" group:"setup" help:"Run the daemon."`
 	Check   Check   `cmd:"" group:"setup" help:"Check the config, every PBX and the firewall."`
+	Audit   Audit   `cmd:"" group:"setup" help:"Show what an attacker would find at the PBXs."`
 	Notify  Notify  `cmd:"" group:"setup" help:"List the targets of notifications, or test them."`
 	Feed    Feed    `cmd:"" group:"setup" help:"List the feeds of public lists, or accept a list."`
 	Reload  Reload  `cmd:"" group:"setup" help:"Make the daemon read its config again."`

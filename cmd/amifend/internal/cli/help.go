@@ -26,6 +26,12 @@ func Vars() kong.Vars {
 		"daemonConfigHelp": "The daemon's config file, which names its socket. " +
 			"Default: /etc/amifend/config.toml.",
 
+		"auditPBXHelp": "The folder of the PBX's config files, such as /etc/asterisk, " +
+			"to judge passwords and settings too.",
+		"auditAccountHelp": "A SIP account that exists, to see whether the PBX answers " +
+			"differently for others. Default: the first one of --pbx-config.",
+		"auditVersionHelp": "The PBX's version, as asterisk -V prints it. Default: what the PBX shows.",
+
 		"alertsAddressHelp": "Only alerts about this address, or about a prefix that contains it.",
 		"alertsSinceHelp":   "How far back to look, such as 90m, 24h or 7d (24h).",
 

@@ -61,8 +61,8 @@ func (f *finder) uris(list, where string) {
 }
 
 // risk adds a risk at a variable of a section.
-func (f *finder) risk(v variable, s *section, text, do string) {
-	f.Risks = append(f.Risks, Risk{at(v, s, v.name), text, do})
+func (f *finder) risk(kind RiskKind, v variable, s *section, text, do string) {
+	f.Risks = append(f.Risks, Risk{kind, at(v, s, v.name), text, do})
 }
 
 // at returns the place of a variable.

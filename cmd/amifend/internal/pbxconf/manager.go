@@ -19,7 +19,7 @@ func (f *finder) manager(users []string) {
 
 	general, _ := general(sections)
 	if v, ok := general.last("webenabled"); ok && isTrue(v.value) {
-		f.risk(v, general, "whoever reaches Asterisk's HTTP port can forge events of any address, "+
+		f.risk(RiskWebManager, v, general, "whoever reaches Asterisk's HTTP port can forge events of any address, "+
 			"and no client of the AMI can detect that",
 			"write webenabled = no, and restart Asterisk; until then let nobody reach the "+
 				"HTTP port")
@@ -69,7 +69,7 @@ func (f *finder) eventFilter(v variable, s *section) {
 	switch {
 	case v.name == "eventfilter":
 		// manager.c, match_filter: an unanchored regular expression over the text of the event.
-		f.risk(v, s,
+		f.risk(RiskEventFilter, v, s,
 			"a filter of the old form searches the whole text of an event: an attacker who "+
 				"writes matching text into the account name hides from amifend", do)
 		return
@@ -85,17 +85,17 @@ func (f *finder) eventFilter(v variable, s *section) {
 	switch {
 	case includes:
 		f.Risks = append(f.Risks, Risk{
-			at(v, s, "eventfilter"),
+			RiskEventFilter, at(v, s, "eventfilter"),
 			"only events that an including filter names reach amifend", do,
 		})
 	case name == nil:
 		f.Risks = append(f.Risks, Risk{
-			at(v, s, "eventfilter"),
+			RiskEventFilter, at(v, s, "eventfilter"),
 			"the filter has no name(…), so it may drop security events", do,
 		})
 	case securityEvent(name[1]) != "":
 		f.Risks = append(f.Risks, Risk{
-			at(v, s, "eventfilter"),
+			RiskEventFilter, at(v, s, "eventfilter"),
 			fmt.Sprintf("the filter keeps all events %s from amifend",
 				securityEvent(name[1])), do,
 		})

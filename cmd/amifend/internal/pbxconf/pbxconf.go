@@ -6,7 +6,8 @@
 // objects that were created at run time, are in no file. If the files name a database, a [Problem]
 // reports that. The command line shows such objects too.
 //
-// The package executes nothing and resolves no names. No result holds a password.
+// The package executes nothing and resolves no names. No result holds a password, except a [Setting]
+// and a [ManagerUser], which no print shows.
 package pbxconf
 
 import (
@@ -37,10 +38,24 @@ func (p Problem) String() string { return p.Where + ": " + p.Text }
 
 // Risk is a setting that hides attacks from amifend, or lets strangers in.
 type Risk struct {
+	Kind  RiskKind
 	Where string // a file and line, the section and the key
 	Text  string // what the setting does
 	Do    string // what to write instead
 }
+
+// RiskKind names the cause of a Risk.
+type RiskKind string
+
+// The kinds.
+const (
+	RiskWebManager  RiskKind = "web_manager"       // webenabled of manager.conf
+	RiskEventFilter RiskKind = "event_filter"      // an event filter of amifend's manager user
+	RiskIdentifier  RiskKind = "identifier_order"  // auth_username in endpoint_identifier_order
+	RiskGuests      RiskKind = "guests"            // callers without an account
+	RiskAutoCreate  RiskKind = "auto_create_peers" // accounts made by their first request
+	RiskIAX         RiskKind = "iax"               // IAX2, which raises no events
+)
 
 // Listener is a port where Asterisk takes calls from other machines.
 type Listener struct {

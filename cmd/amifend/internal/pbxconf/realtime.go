@@ -35,7 +35,7 @@ var wholeFiles = [...]string{
 func (f *finder) realtimeIAX(v variable) {
 	known := slices.ContainsFunc(f.Risks, func(r Risk) bool { return r.Text == textIAX })
 	if !known && f.modules.loaded("chan_iax2") {
-		f.Risks = append(f.Risks, Risk{v.where + " " + v.name, textIAX, doIAX})
+		f.Risks = append(f.Risks, Risk{RiskIAX, v.where + " " + v.name, textIAX, doIAX})
 	}
 }
 

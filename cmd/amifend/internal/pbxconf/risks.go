@@ -44,7 +44,7 @@ func (f *finder) pjsipRisks(s *section) {
 
 			// The event is deferred, because the first request of a call has no user name
 			// (res_pjsip_endpoint_identifier_user.c and the documentation of the option).
-			f.risk(v, s,
+			f.risk(RiskIdentifier, v, s,
 				"auth_username is in the order: Asterisk holds back the events of unknown "+
 					"accounts until the fifth request within 5 s, so slow scans go unseen",
 				"take auth_username out of endpoint_identifier_order, unless phones or trunks "+
@@ -72,7 +72,7 @@ func (f *finder) anonymous(s *section) {
 			quote(v.value))
 	}
 
-	f.Risks = append(f.Risks, Risk{fmt.Sprintf("%s [%s]", s.where, s.name), text, do})
+	f.Risks = append(f.Risks, Risk{RiskGuests, fmt.Sprintf("%s [%s]", s.where, s.name), text, do})
 }
 
 // chanSIPRisks adds the risks of sip.conf.
@@ -84,10 +84,10 @@ func (f *finder) chanSIPRisks(sections []*section) {
 	v, set := general.last("allowguest")
 	switch {
 	case set && isTrue(v.value):
-		f.risk(v, general, guests, noGuests)
+		f.risk(RiskGuests, v, general, guests, noGuests)
 	case !set && found:
 		f.Risks = append(f.Risks, Risk{
-			general.where + " [general]",
+			RiskGuests, general.where + " [general]",
 			"allowguest is not set, and its default is yes: " + guests, noGuests,
 		})
 	}
@@ -95,7 +95,7 @@ func (f *finder) chanSIPRisks(sections []*section) {
 	// A peer that is created by its first request needs no password at all.
 	if v, ok := general.last("autocreatepeer"); ok &&
 		(isTrue(v.value) || strings.EqualFold(v.value, "persist")) {
-		f.risk(v, general, "any account may register without a password, which raises no failure",
+		f.risk(RiskAutoCreate, v, general, "any account may register without a password, which raises no failure",
 			"write autocreatepeer = no")
 	}
 }
@@ -140,7 +140,7 @@ func (f *finder) iaxRisk(sections []*section) {
 
 	// chan_iax2.c calls none of the functions of security_events.h.
 	f.Risks = append(f.Risks, Risk{
-		fmt.Sprintf("%s [%s]", where, s.name),
+		RiskIAX, fmt.Sprintf("%s [%s]", where, s.name),
 		textIAX, doIAX,
 	})
 }
