@@ -91,7 +91,7 @@ func (c *Enforce) putBack(ctx context.Context) error {
 	if client, err := (daemonFlags{Config: c.Config}).client(); err == nil {
 		_, err = client.Reload(ctx)
 		if err != nil && control.CodeOf(err) != "" {
-			printError(err)
+			fmt.Fprintln(os.Stderr, "amifend:", Text(err)) // the line is put back all the same
 		}
 	}
 
