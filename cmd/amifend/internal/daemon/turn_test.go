@@ -253,7 +253,8 @@ func TestUnkeptTrial(t *testing.T) {
 	}
 	r.change(unkept)
 	out := r.reload(t)
-	if len(out.Changed) != 0 || len(out.Warnings) != 1 || !strings.Contains(out.Warnings[0], "amifend keep begins to ban") {
+	if len(out.Changed) != 0 || len(out.Warnings) != 1 ||
+		!strings.Contains(out.Warnings[0], "amifend keep begins to ban") {
 		t.Errorf("%+v", out)
 	}
 	if _, err := r.client.Enforce(t.Context(), 2*time.Second); err != nil {

@@ -155,6 +155,9 @@ func testHostileNames(t *testing.T, w *world, d *daemon, in *inbox) {
 	if strings.Contains(page, "owned") || strings.Contains(page, "everyone") || strings.Contains(page, "198.18.") {
 		t.Error("the metrics have text of an attacker")
 	}
+
+	// The digest that names the account comes after a minute. So this shows only that messages are
+	// sent; package notify tests their texts.
 	w.ask(t, d, "notify", "--test")
 	eventually(t, soon, "a message comes", func() bool { return in.String() != "" })
 	clean(t, "the messages", in.String(), false)
