@@ -23,6 +23,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/denials"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
@@ -51,6 +52,7 @@ type Options struct {
 	Judge     *judge.Judge
 	Enforcer  *enforce.Enforcer
 	Denier    *enforce.Denier
+	Denials   *denials.Keeper
 	Firewall  string // as people call it
 	Sessions  func() []*stream.Session
 	Watcher   *protect.Watcher
@@ -81,6 +83,7 @@ type Service struct {
 	started time.Time
 	opened  chan struct{} // closed when the control socket is open, or cannot be opened
 	past    chan struct{} // holds a token while the journal is asked for the past
+	undo    undoList
 }
 
 // New returns a service. It answers by its methods at once, and on the control socket with
@@ -138,7 +141,7 @@ func (s *Service) controlOptions() control.Options {
 	c := s.Config().Control
 	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
-		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Keep: s.Keep,
+		Read: s, Ban: s, Allow: s, Deny: s, Undo: s, Past: s, Silence: s, Explain: s.Explain, Keep: s.Keep,
 		Reload: s.Reload, Enforce: s.Enforce, Reconcile: s.Reconcile,
 		Acknowledge: s.Acknowledge, Events: s.Feed,
 	}
