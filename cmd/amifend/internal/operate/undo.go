@@ -147,13 +147,15 @@ func (s *Service) bansNow(ctx context.Context, within netip.Prefix) []control.Ba
 	}
 
 	// The counters are not read: amifend unban tells by two readings whether a source still sends.
-	held, err := s.Enforcer.Describe(ctx, picked.Keys, false)
-	if err != nil {
-		return nil
-	}
-	out := make([]control.Ban, len(held))
-	for i, b := range held {
-		out[i] = listed(b)
+	var out []control.Ban
+	for some := range slices.Chunk(picked.Keys, partBans) {
+		held, err := s.Enforcer.Describe(ctx, some, false)
+		if err != nil {
+			return nil
+		}
+		for _, b := range held {
+			out = append(out, listed(b))
+		}
 	}
 	return out
 }
