@@ -62,12 +62,40 @@ func newcomer(t *testing.T, release, deb string) {
 	wait("sudo amifend status", "1 source would have been banned")
 	m.fails(t, banned)
 
+	// A trial that nobody keeps: systemd puts the line back.
+	config := m.run(t, "cat /etc/amifend/config.toml")
+	line := func(want string) func() bool {
+		return func() bool { return m.run(t, "grep '^observe' /etc/amifend/config.toml") == want+"\n" }
+	}
+	step("sudo amifend enforce --trial 2s", "amifend bans now, ", "-observe = true\n+observe = false",
+		"and the line is put back\nby amifend-enforce-")
+	eventually(t, "the line is put back", line("observe = true"))
+	t.Logf("%5.1f s  the line is put back", time.Since(began).Seconds())
+	if now := m.run(t, "cat /etc/amifend/config.toml"); now != config {
+		t.Errorf("after the trial the config is not as it was:\n%s", now)
+	}
+	wait("sudo amifend status", "amifend only observes")
+
+	// A trial that a restart ends: told, until a person decides.
+	step("sudo amifend enforce", "amifend bans now, on trial until")
+	m.run(t, "systemctl list-timers --all | grep -q amifend-enforce-; systemctl restart amifend")
+	wait("sudo amifend status", "was not kept")
+	if !line("observe = false")() {
+		t.Error("the daemon put the line back")
+	}
+	step("sudo amifend enforce --put-back", "Nobody has kept the trial", "+observe = true")
+	wait("sudo amifend status", "nobody is banned: observe is on")
+
 	// On trial: the next attempt bans.
 	step("sudo amifend enforce", "amifend bans now, on trial until", "+observe = false")
 	invite(t, outside, 2)
 	eventually(t, "the kernel has the ban", func() bool { return m.command(banned).Run() == nil })
 	t.Logf("%5.1f s  the ban is in the kernel", time.Since(began).Seconds())
-	step("sudo amifend keep", "1 ban kept", "+observe = false")
+	step("sudo amifend keep", "1 ban kept")
+	m.fails(t, "systemctl list-timers --all | grep amifend-enforce-")
+	if !line("observe = false")() {
+		t.Error("kept, and the config says to observe")
+	}
 	step("sudo amifend bans", attacker)
 
 	// And back: also what init wrote for Asterisk.

@@ -238,7 +238,7 @@ ca_file = "ca.pem"
 	}
 
 	// A journal that was deleted is made anew, whole.
-	for _, end := range []string{"", "-wal", "-shm"} {
+	for _, end := range []string{"", "-wal"} {
 		if err := os.Remove(filepath.Join(v.dir, "state/observed.db"+end)); err != nil {
 			t.Error(err)
 		}

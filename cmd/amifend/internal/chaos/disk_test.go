@@ -88,8 +88,6 @@ type disk struct {
 	place func(t testing.TB) (state string, do harm)
 	// silent: the journal need not notice
 	silent bool
-	// open: a known fault makes it fail now and then (docs/chaos.md), so only the long form has it
-	open bool
 }
 
 func disks() []disk {
@@ -139,7 +137,7 @@ func disks() []disk {
 					must(t, "fsfreeze", "--unfreeze", dir)
 				}
 			}
-		}, silent: true, open: true},
+		}, silent: true},
 		{name: "answers EIO", place: func(t testing.TB) (string, harm) {
 			// The disk below gets full: the loop device then fails each write to a new block.
 			dir, below := loopDisk(t, "24m")
@@ -155,9 +153,6 @@ func disks() []disk {
 // nothing is lost by a kill and a reboot.
 func TestDiskFailsWhileItRuns(t *testing.T) {
 	for _, d := range disks() {
-		if d.open && !long() {
-			continue
-		}
 		t.Run(strings.ReplaceAll(d.name, " ", "_"), func(t *testing.T) {
 			t.Parallel() // they wait most of the time
 			r := begin(t, "the disk "+d.name,

@@ -21,7 +21,11 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 
 	// While nobody is banned, a missing right is not a failure yet.
 	bad := levelFail
-	if c.Observe {
+	if c.Unkept != nil {
+		s.note("dry run: a trial of amifend enforce was not kept, so [policy] observe = false does not " +
+			"count yet; see amifend status")
+		bad = levelWarn
+	} else if c.Observe {
 		s.note("dry run: [policy] observe = true only tells what would be banned; what is wrong " +
 			"here matters once you ban")
 		bad = levelWarn

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"time"
@@ -24,8 +25,9 @@ type Backup struct {
 // Help returns the detailed help.
 func (*Backup) Help() string {
 	return `The file holds the bans, what operators allowed and lifted, the alerts, and the scores
-of one moment. Like the journal, it is an SQLite database. It is checked before the command ends.
-Only its owner can read it.
+of one moment. Like the journal, it is an SQLite database, which you can query. It is checked
+before the command ends. Only its owner can read it. A daemon that runs goes on banning meanwhile,
+and needs room for a second copy beside its journal.
 
     amifend backup /var/backups/amifend-$(date +%F).db
 
@@ -38,10 +40,34 @@ func (c *Backup) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := journal.Backup(ctx, o, c.File); err != nil {
+
+	// A daemon that runs has the journal for itself, and makes the copy.
+	err = c.receive(ctx)
+	var answer *control.Error
+	if errors.As(err, &answer) && answer.Code == control.CodeNotRunning || IsUsage(err) {
+		answer, err = nil, journal.Backup(ctx, o, c.File)
+	}
+
+	switch {
+	case answer != nil:
+		return answer
+	case errors.Is(err, journal.ErrInUse):
+		return failedOn(err, "if it is amifend, wait until it has started; if not, end it")
+	case err != nil:
 		return failedOn(err, "use sudo, and name a file that does not exist yet")
 	}
 	return printCopy(ctx, o, c.File, "is written to", c.JSON)
+}
+
+// receive asks the daemon for a copy of its journal, and writes it to the file. A config without a
+// control socket gives a usage error.
+func (c *Backup) receive(ctx context.Context) error {
+	client, err := daemonFlags{Config: c.Config}.client()
+	if err != nil {
+		return err
+	}
+
+	return journal.Receive(c.File, func(w io.Writer) error { return client.Backup(ctx, w) })
 }
 
 // Restore is `amifend restore`.

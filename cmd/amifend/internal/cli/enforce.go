@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/setup"
 )
@@ -16,18 +17,22 @@ import (
 type Enforce struct {
 	configFlag
 	// Without a default of kong, which would count as said, and exclude Now.
-	Trial span `placeholder:"TIME" xor:"enforce" help:"${enforceTrialHelp}"`
-	Now   bool `xor:"enforce" help:"Without a trial: change the config, and ban from now on."`
+	Trial   span `placeholder:"TIME" xor:"enforce" help:"${enforceTrialHelp}"`
+	Now     bool `xor:"enforce" help:"Without a trial: ban from now on."`
+	PutBack bool `name:"put-back" xor:"enforce" help:"${enforcePutBackHelp}"`
 }
 
 // Help returns the detailed help.
 func (*Enforce) Help() string {
-	return `Ends observing. amifend bans from now on, at first on trial. Unless you run amifend
-keep, the bans end after ten minutes, and amifend observes again. So run it, see that you can still
-log in, and keep it.
+	return `Ends observing. Changes observe = true in the config to false, shows that line, keeps a
+copy of the file, and has amifend read it. amifend bans from now on, at first on trial. Unless you
+run amifend keep, the bans end after ten minutes, amifend observes again, and the line is put back.
+So run it, see that you can still log in, and keep it.
 
-In the trial the config stays as it is: after a crash or a reboot amifend observes. amifend enforce
-shows the line observe = true. amifend keep changes it, and keeps a copy of the file.
+A timer of systemd puts the line back. Without systemd, the command waits for the end of the trial.
+A file that somebody edits in the trial is left as it is. After a crash, a restart or a reboot in
+the trial amifend observes, whatever the line says, until somebody keeps the trial or puts the line
+back: amifend status says so.
 
 Scores, logins and allowances stay. Bans that amifend only observed do not: each source is banned
 at its next attempt. amifend logs in to the PBXs again, which takes about a second.
@@ -44,60 +49,136 @@ const turnTime = 30 * time.Second
 
 // Run ends observing.
 func (c *Enforce) Run(ctx context.Context) error {
+	if c.PutBack {
+		return c.putBack(ctx)
+	}
+
 	// A trial that cannot be kept must not begin, so the change of the config is prepared first.
 	edit, err := setup.PrepareEdit(c.Config)
 	if err != nil {
 		return initError(err)
 	}
-
 	client, err := daemonFlags{Config: c.Config}.client()
 	if err != nil {
 		return err
 	}
-
 	before, err := client.Status(ctx)
 	if err != nil {
 		return err
 	}
 
-	if c.Now {
-		return c.now(ctx, client, before, edit)
+	switch t := before.Trial; {
+	case t != nil && t.Enforce && !t.Over:
+		return errors.New("a trial goes on already\n  do: amifend keep, or wait until it ends " +
+			"(amifend status)")
+	case !before.Observe:
+		return errors.New("this daemon does not observe: it bans already")
 	}
-	if !edit.Needed() && before.Observe {
+
+	earlier, err := setup.ReadTrial(c.Config)
+	switch {
+	case err != nil:
+		return initError(err)
+	case c.Now:
+		return c.now(ctx, client, before, edit)
+	case !edit.Needed() && earlier == nil:
 		return errors.New("the config does not say observe = true any more, and the daemon does not know " +
 			"yet\n  do: amifend reload begins to ban, without a trial")
 	}
+	return c.tryOut(ctx, client, before, edit)
+}
 
-	if _, err := client.Enforce(ctx, cmp.Or(time.Duration(c.Trial), usualTrial)); err != nil {
+// tryOut begins a trial. Whatever fails, the config and the daemon are as they were before.
+func (c *Enforce) tryOut(
+	ctx context.Context, client *control.Client, before control.Status, edit *setup.Edit,
+) error {
+	// From the change on, the process must live until somebody else puts the line back.
+	outliveTerminal()
+	trial := cmp.Or(time.Duration(c.Trial), usualTrial)
+	began := time.Now().Truncate(time.Second)
+	record := config.Trial{Began: began, Ends: began.Add(trial)}
+
+	var err error
+	if record.Timer, err = startTimer(ctx, c.Config, trial+putBackAfter); err != nil {
 		return err
+	}
+	end := time.Now().Add(trial + putBackAfter)
+	backup, err := edit.Begin(record)
+	if err != nil {
+		stopTimer(ctx, c.Config)
+		return initError(err)
+	}
+	if text := editText(edit, backup); text != "" {
+		fmt.Println(text)
+	}
+
+	after, err := c.begin(ctx, client, before, trial)
+	if err != nil {
+		stopTimer(ctx, c.Config)
+		return errors.Join(err, c.takeBack(ctx, client))
+	}
+
+	fmt.Print(trialText(after, record.Timer))
+	if record.Timer != "" {
+		return nil
+	}
+	return c.waitForKeep(ctx, began, end)
+}
+
+// begin has the daemon read the changed config and begin the trial. It returns the status then.
+func (c *Enforce) begin(
+	ctx context.Context, client *control.Client, before control.Status, trial time.Duration,
+) (control.Status, error) {
+	if _, err := client.Reload(ctx); err != nil {
+		return control.Status{}, err
+	}
+	if _, err := client.Enforce(ctx, trial); err != nil {
+		return control.Status{}, err
 	}
 
 	// A short trial may be over before the daemon is asked.
-	after, err := awaitTurn(ctx, client, before)
-	if err != nil {
-		return err
+	return awaitTurn(ctx, client, before)
+}
+
+// takeBack puts the line back, and has the daemon know it.
+func (c *Enforce) takeBack(ctx context.Context, client *control.Client) error {
+	if _, err := setup.EndTrial(c.Config); err != nil {
+		return initError(err)
+	}
+	_, _ = client.Reload(ctx) // it observes in any case
+	fmt.Fprintln(os.Stderr, "amifend: the config is as it was before")
+	return nil
+}
+
+// trialText returns what begins, and what ends it.
+func trialText(s control.Status, timer string) string {
+	now := "the trial is over already"
+	if s.Trial != nil {
+		now = "on trial until " + s.Trial.Ends.Local().Format(stamp)
 	}
 
-	end := "the trial is over already"
-	if after.Trial != nil {
-		end = "on trial until " + after.Trial.Ends.Local().Format(stamp)
+	text := "amifend bans now, " + now + ".\n\nSee that you can still log in, from a second terminal. Then:\n\n" +
+		"    sudo amifend keep\n\nOtherwise amifend observes again when the trial ends, and the line is put back"
+	if timer != "" {
+		return text + "\nby " + timer + ".\n"
 	}
-	fmt.Printf("amifend bans now, %s.\n\nSee that you can still log in, from a second terminal. Then:\n\n"+
-		"    sudo amifend keep\n\nwhich changes this line of the config:\n\n%s\n"+
-		"Otherwise the bans end with the trial, and amifend observes again.\n", end, edit.Diff())
-	return nil
+	return text + "\nby this command, which waits for it.\n"
 }
 
 // now ends observing without a trial.
 func (c *Enforce) now(
 	ctx context.Context, client *control.Client, before control.Status, edit *setup.Edit,
 ) error {
-	if !before.Observe {
-		return errors.New("this daemon does not observe: it bans already")
+	// An earlier trial that nobody kept would have the daemon observe on.
+	backup, err := edit.Write()
+	if err == nil {
+		err = setup.RemoveTrial(c.Config)
 	}
-	if err := writeEdit(edit); err != nil {
-		return err
+	if err != nil {
+		return initError(err)
 	}
+	stopTimer(ctx, c.Config)
+	fmt.Print(editText(edit, backup))
 
 	// If the reload fails, the config must not stay changed: the next restart would begin to ban,
 	// and nobody would expect it.
@@ -112,16 +193,12 @@ func (c *Enforce) now(
 	return nil
 }
 
-// writeEdit writes the change of the config, and shows it.
-func writeEdit(edit *setup.Edit) error {
-	backup, err := edit.Write()
-	if err != nil {
-		return initError(err)
+// editText returns the change of a config for people; "" if nothing was changed.
+func editText(edit *setup.Edit, backup string) string {
+	if !edit.Needed() {
+		return ""
 	}
-	if edit.Needed() {
-		fmt.Printf("%sThe config as it was: %s\n", edit.Diff(), backup)
-	}
-	return nil
+	return edit.Diff() + "The config as it was: " + backup + "\n"
 }
 
 // takeBack undoes the change of the config.

@@ -67,6 +67,8 @@ func Vars() kong.Vars {
 			"amifend keep.",
 
 		"enforceTrialHelp": "How long the trial takes, such as 10m (10m).",
+		"enforcePutBackHelp": "Write observe = true again after a trial that nobody has kept. The " +
+			"timer does this.",
 
 		"eventsWithinHelp": "Only events of this address, or within this prefix.",
 		"eventsKindHelp":   "Only these events of Asterisk, such as InvalidPassword.",

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/setup"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
@@ -21,9 +23,10 @@ func (*Keep) Help() string {
 	return `Ends a trial. The bans that were made in it get their whole time, and from now on bans
 are made as usual.
 
-For a trial of amifend enforce it needs root: it also changes the line observe = true of the
-config, and keeps a copy of the file. When such a trial is over, amifend observes again, and there
-is nothing to keep.
+For a trial of amifend enforce it needs root: the line observe = false of the config stays. If
+somebody has put observe = true back, keep changes it again, and keeps a copy of the file. After a
+restart or a reboot in the trial amifend observes, and keep begins to ban for good. When the trial
+is over and the line is put back, there is nothing to keep.
 
 For amifend run --trial it also works when the trial is over. The bans that were only logged since
 then, and would still run, then come into force.`
@@ -35,23 +38,92 @@ func (c *Keep) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-
-	edit, err := c.prepare(ctx, client)
+	s, err := client.Status(ctx)
 	if err != nil {
 		return err
 	}
+	if s.Trial != nil && !s.Trial.Enforce || s.Trial == nil && !s.Observe {
+		return c.tell(client.Keep(ctx)) // the config says to ban anyway
+	}
 
-	// The config comes first. After a crash in between, amifend bans, as the user asked.
-	if edit != nil {
-		if err := writeEdit(edit); err != nil {
-			return err
+	// The config of a daemon that was found by its socket is not known.
+	if c.Socket != "" {
+		return usageError("amifend keep changes the config of this daemon: name the config " +
+			"with --config, in place of --socket")
+	}
+	k := &keeping{client: client, path: cmp.Or(c.Config, defaultConfig)}
+	if k.trial, err = setup.ReadTrial(k.path); err != nil {
+		return initError(err)
+	}
+	if k.edit, err = setup.PrepareEdit(k.path); err != nil {
+		return initError(err)
+	}
+
+	switch {
+	case s.Trial != nil:
+		return c.tell(k.run(ctx, func() (control.Kept, error) { return client.Keep(ctx) }))
+	case k.trial == nil || k.edit.Needed():
+		return c.tell(client.Keep(ctx)) // which says that there is nothing to keep
+	}
+
+	// A restart ended the trial, or nobody put the line back: there are no bans to keep.
+	return c.tell(k.run(ctx, func() (control.Kept, error) {
+		if _, err := client.Reload(ctx); err != nil {
+			return control.Kept{}, err
 		}
+		_, err := awaitTurn(ctx, client, s)
+		return control.Kept{}, err
+	}))
+}
+
+// keeping is the change of the config when a trial is kept.
+type keeping struct {
+	client *control.Client
+	path   string        // of the config
+	trial  *config.Trial // nil: the line was put back already
+	edit   *setup.Edit
+}
+
+// run makes the config say for good that amifend bans, and calls keep. If keep fails, the config is
+// again as it was.
+func (k *keeping) run(
+	ctx context.Context, keep func() (control.Kept, error),
+) (control.Kept, error) {
+	// The config comes first. After a crash in between, amifend bans, as the user asked.
+	backup, err := k.edit.Write()
+	if err != nil {
+		return control.Kept{}, initError(err)
+	}
+	if err := setup.RemoveTrial(k.path); err != nil {
+		return control.Kept{}, errors.Join(initError(err), takeBack(k.edit))
 	}
 
-	k, err := client.Keep(ctx)
-	if err != nil && edit != nil {
-		return errors.Join(err, takeBack(edit))
+	kept, err := keep()
+	if err != nil {
+		return kept, errors.Join(err, k.undo(ctx))
 	}
+	stopTimer(ctx, k.path)
+	fmt.Print(editText(k.edit, backup))
+	return kept, nil
+}
+
+// undo makes the config again what it was. The timer may have fired meanwhile, and have found nothing
+// to do. Then the line is put back here.
+func (k *keeping) undo(ctx context.Context) error {
+	if k.trial == nil {
+		return takeBack(k.edit)
+	}
+	if err := setup.WriteTrial(k.path, k.trial); err != nil {
+		return initError(err)
+	}
+	if time.Now().Before(k.trial.Ends) {
+		return nil
+	}
+	return (&Enforce{configFlag: configFlag{k.path}}).putBack(context.WithoutCancel(ctx))
+}
+
+// tell prints what was kept.
+func (c *Keep) tell(k control.Kept, err error) error {
 	if err != nil {
 		return err
 	}
@@ -68,24 +140,4 @@ func (c *Keep) Run(ctx context.Context) error {
 
 	_, err = fmt.Println(text)
 	return err
-}
-
-// prepare prepares the change of the config that ends observing. It returns nil if none is needed.
-func (c *Keep) prepare(ctx context.Context, client *control.Client) (*setup.Edit, error) {
-	s, err := client.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if s.Trial == nil || !s.Trial.Enforce {
-		return nil, nil //nolint:nilnil // nothing is to be changed
-	}
-
-	// The config of a daemon that was found by its socket is not known.
-	if c.Socket != "" {
-		return nil, usageError("amifend keep changes the config of this daemon: name the config " +
-			"with --config, in place of --socket")
-	}
-
-	edit, err := setup.PrepareEdit(cmp.Or(c.Config, defaultConfig))
-	return edit, initError(err)
 }

@@ -46,7 +46,7 @@ FAILED counts failed events. One attempt may raise several.
 With files it counts attempts, also those under a ban. The verdict is what the daemon would have
 decided. --config names the config with the policy and the allowlist. --since has no effect.
 
-The journal has the whole past: sqlite3 -readonly /var/lib/amifend/journal.db`
+The journal has the whole past. Query a copy: amifend backup copy.db; sqlite3 copy.db`
 }
 
 // Validate is called by kong.

@@ -29,6 +29,9 @@ type Config struct {
 	Servers []Server       // at least one; names are unique
 	Policy  policy.Options // defaults filled in; MaxBans follows [firewall] max_bans
 	Observe bool           // [policy] observe: decide and log, but ban nobody
+	// Unkept is a trial that nobody has kept; nil: there is none. Observe is then true, although the
+	// file says observe = false.
+	Unkept *Trial
 	// [allow] prefixes: masked, IPv4-mapped ones unmapped, sorted, each once
 	Allow    []netip.Prefix
 	Names    []string // [allow] names: host names in small letters, sorted, each once
@@ -110,6 +113,12 @@ func loadFile(path string, policyOnly bool) (*Config, error) {
 		return nil, &Error{File: path, Problems: sorted(l.problems)}
 	}
 
+	// After a crash or a reboot in a trial, the file alone would begin to ban for good.
+	if !c.Observe {
+		c.Unkept = l.unkept(path)
+		c.Observe = c.Unkept != nil
+		c.Warnings = l.warnings
+	}
 	return c, nil
 }
 

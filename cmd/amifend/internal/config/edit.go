@@ -2,7 +2,7 @@ package config
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 
@@ -12,7 +12,7 @@ import (
 // Parts of a line that sets [policy] observe.
 var (
 	sectionLine = regexp.MustCompile(`^\s*\[\s*([A-Za-z0-9_.\-" ]+?)\s*\]`)
-	observeLine = regexp.MustCompile(`^(\s*(policy\s*\.\s*)?observe\s*=\s*)true\b(.*)$`)
+	observeLine = regexp.MustCompile(`^(\s*(policy\s*\.\s*)?observe\s*=\s*)(true|false)\b(.*)$`)
 )
 
 // Edited is a config with one changed line.
@@ -22,21 +22,23 @@ type Edited struct {
 	Before, After string // the line
 }
 
-// errNoObserve is returned if the line cannot be found.
-var errNoObserve = errors.New("the line that sets [policy] observe cannot be found; change it by " +
-	"hand to observe = false, then run amifend reload")
-
 // EndObserving returns the config with observe = true changed to observe = false. Nothing else
 // changes, and comments stay. EndObserving fails for a file that is not TOML, or that sets the key
 // in an unusual form.
-func EndObserving(text []byte) (Edited, error) {
+func EndObserving(text []byte) (Edited, error) { return setObserve(text, false) }
+
+// BeginObserving is the reverse of [EndObserving]: it changes observe = false to observe = true.
+// There is nothing to change in a config without the key.
+func BeginObserving(text []byte) (Edited, error) { return setObserve(text, true) }
+
+func setObserve(text []byte, to bool) (Edited, error) {
 	var before map[string]any
 	if _, err := toml.Decode(string(text), &before); err != nil {
 		return Edited{}, &Error{Problems: []Problem{syntaxProblem(text, err)}}
 	}
 
 	policy, _ := before["policy"].(map[string]any)
-	if observe, _ := policy["observe"].(bool); !observe {
+	if observe, set := policy["observe"].(bool); !set || observe == to {
 		return Edited{Text: text}, nil
 	}
 
@@ -56,20 +58,26 @@ func EndObserving(text []byte) (Edited, error) {
 		}
 
 		out := Edited{Line: i + 1, Before: string(line)}
-		lines[i] = []byte(string(m[1]) + "false" + string(m[3]))
+		lines[i] = fmt.Appendf(nil, "%s%t%s", m[1], to, m[4])
 		out.After = string(lines[i])
 		out.Text = bytes.Join(lines, []byte("\n"))
 
 		// A line within a text of several lines could look like the key. So the new file is read,
 		// and must differ in this one value.
 		var after map[string]any
-		policy["observe"] = false
+		policy["observe"] = to
 		_, err := toml.Decode(string(out.Text), &after)
 		if err != nil || !reflect.DeepEqual(before, after) {
-			return Edited{}, errNoObserve
+			return Edited{}, noObserve(to)
 		}
 		return out, nil
 	}
 
-	return Edited{}, errNoObserve
+	return Edited{}, noObserve(to)
+}
+
+// noObserve returns the error for a file in which the line cannot be found.
+func noObserve(to bool) error {
+	return fmt.Errorf("the line that sets [policy] observe cannot be found; change it by hand to "+
+		"observe = %t, then run amifend reload", to)
 }

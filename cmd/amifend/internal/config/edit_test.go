@@ -40,3 +40,27 @@ func TestEndObserving(t *testing.T) {
 		}
 	}
 }
+
+// The reverse gives the same file again, byte by byte.
+func TestBeginObserving(t *testing.T) {
+	for _, text := range []string{
+		"[policy]\nobserve = true # a day\n", "[ policy ]\n\tobserve=true\r\n[log]\n",
+		"policy.observe = true\n[log]\n", "[policy]\n# observe = true\nobserve = true",
+	} {
+		ended, err := EndObserving([]byte(text))
+		if err != nil || ended.Line == 0 {
+			t.Fatalf("%q: %+v, %v", text, ended, err)
+		}
+		begun, err := BeginObserving(ended.Text)
+		if err != nil || string(begun.Text) != text || begun.After != ended.Before {
+			t.Errorf("%q became %q, then %q, %v", text, ended.Text, begun.Text, err)
+		}
+	}
+
+	// A file without the key is left to people.
+	for _, text := range []string{"", "[policy]\n", "[policy]\nobserve = true\n"} {
+		if e, err := BeginObserving([]byte(text)); err != nil || e.Line != 0 {
+			t.Errorf("%q: %+v, %v", text, e, err)
+		}
+	}
+}

@@ -163,7 +163,10 @@ func (d *document) route(r Route) {
 		right = "change"
 	}
 
-	answer := d.name(reflect.TypeOf(r.Answer))
+	answer := "a file (`" + r.File + "`)"
+	if r.File == "" {
+		answer = d.name(reflect.TypeOf(r.Answer))
+	}
 	if r.Lines {
 		answer = "a line each (`application/x-ndjson`), " + answer
 	}
@@ -260,7 +263,8 @@ func TestAPITypesAreDescribed(t *testing.T) {
 	}
 
 	for _, r := range Routes() {
-		if !strings.HasPrefix(r.Path, "/v1/") || r.About == "" || r.Answer == nil {
+		if !strings.HasPrefix(r.Path, "/v1/") || r.About == "" ||
+			(r.Answer == nil) == (r.File == "") {
 			t.Errorf("%s %s is not described", r.Method, r.Path)
 		}
 	}

@@ -13,9 +13,10 @@ type Route struct {
 	Change bool // takes the right to change, not only to read
 	About  string
 	Query  []Parameter
-	Body   any  // a zero value of the request's body; nil: none
-	Answer any  // a zero value of the answer
-	Lines  bool // one value a line, as application/x-ndjson
+	Body   any    // a zero value of the request's body; nil: none
+	Answer any    // a zero value of the answer
+	Lines  bool   // one value a line, as application/x-ndjson
+	File   string // the content type of an answer that is a file; "": it is JSON
 }
 
 // Parameter is a parameter of a request's query. It is optional unless About says otherwise.
@@ -253,5 +254,9 @@ func (s *Server) changeTable() []served {
 			Method: http.MethodPost, Path: "/v1/reload", Change: true, Answer: Reloaded{},
 			About: "Has the daemon read its config again.",
 		}, s.Reload != nil, s.reload},
+		{Route{
+			Method: http.MethodPost, Path: "/v1/backup", Change: true, File: backupType,
+			About: "Copies the journal as it is now. What was decided before is in the copy.",
+		}, s.Backup != nil, s.backup},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -78,7 +79,9 @@ type Options struct {
 	Reconcile func(ctx context.Context, by Peer) (Reconciled, error)
 	// Acknowledge removes from the status what an operator has seen.
 	Acknowledge func(ctx context.Context, by Peer) (Acknowledged, error)
-	Events      *Feed
+	// Backup returns an open file that holds a copy of the journal. The server closes it.
+	Backup func(ctx context.Context) (*os.File, error)
+	Events *Feed
 }
 
 // Server serves the control socket.

@@ -193,6 +193,9 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 	if r.onTrial() {
 		next.Observe = old.Observe
 	}
+	if next.Observe && next.Unkept != nil {
+		next.Warnings = append(next.Warnings, unkeptText)
+	}
 
 	// Whoever reloads by SSH must not be locked out by a list.
 	bans := !next.Observe && old.Firewall.Backend != config.BackendLog

@@ -89,6 +89,9 @@ func Run(ctx context.Context, o Options) error {
 	for _, w := range o.Config.Warnings {
 		o.Log.Warn(w)
 	}
+	if o.Config.Unkept != nil {
+		o.Log.Warn(unkeptText)
+	}
 
 	if o.Confine {
 		o.confined = confineProcess(o)

@@ -98,8 +98,13 @@ func canBan(o Options, c *config.Config) error {
 	return t.Close()
 }
 
-// Enforce ends observing for a trial. The config file is not read and stays as it is: it says what
-// a restart does, and during a trial a restart observes again.
+// unkeptText is about a config that does not say any more what the daemon does.
+const unkeptText = "the config says observe = false, but the trial was not kept: amifend observes. " +
+	"amifend keep begins to ban, amifend enforce --put-back writes observe = true again"
+
+// Enforce ends observing for a trial. The config file is not read. The file says observe = false when
+// the command line has changed it, but beside it is the record of the trial, as long as nobody keeps
+// it: so a restart observes again. See [config.Trial].
 func (r *reloader) Enforce(
 	ctx context.Context, by control.Peer, trial time.Duration,
 ) (control.Enforced, error) {
@@ -175,6 +180,11 @@ func (r *reloader) beforeKeep() error {
 		next, _, err := r.readInTime()
 		if err != nil {
 			return err // it says that nothing was changed, so the trial goes on
+		}
+		if next.Unkept != nil {
+			return control.Errorf(control.CodeFailed, "the record of the trial is still beside the "+
+				"config, so a restart would end the banning: the trial goes on").
+				Advise("sudo amifend keep, which removes it")
 		}
 		if next.Observe {
 			return control.Errorf(control.CodeFailed, "the config still says observe = true, so a "+

@@ -242,3 +242,48 @@ func TestEnforceWithARefusedJournal(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// In a trial of the command line the file says observe = false, and the record of the trial beside it
+// has the config observe. Until somebody keeps it, the daemon observes after the trial, and says so.
+func TestUnkeptTrial(t *testing.T) {
+	r := startObserving(t)
+	unkept := func(c *config.Config) {
+		c.Observe = true
+		c.Unkept = &config.Trial{Began: time.Now()}
+	}
+	r.change(unkept)
+	out := r.reload(t)
+	if len(out.Changed) != 0 || len(out.Warnings) != 1 || !strings.Contains(out.Warnings[0], "amifend keep begins to ban") {
+		t.Errorf("%+v", out)
+	}
+	if _, err := r.client.Enforce(t.Context(), 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+
+	// A program that asks the API must not keep what the next restart would not know.
+	r.observes(t, false)
+	_, err := r.client.Keep(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "the record of the trial is still beside the config") {
+		t.Errorf("kept against the record: %v", err)
+	}
+
+	s := r.observes(t, true)
+	told := false
+	for _, h := range s.Health {
+		told = told || strings.Contains(h.What, "was not kept") && strings.Contains(h.Do, "--put-back")
+	}
+	if !told {
+		t.Errorf("%+v", s.Health)
+	}
+
+	// Put back, there is no more to say. Kept, it bans.
+	r.change(func(c *config.Config) { c.Observe = true })
+	if out := r.reload(t); len(out.Warnings) != 0 {
+		t.Errorf("%+v", out)
+	}
+	r.change(unkept)
+	r.reload(t)
+	r.change(func(c *config.Config) { c.Observe = false })
+	r.reload(t)
+	r.observes(t, false)
+}

@@ -48,6 +48,7 @@ type settings struct {
 	policy   []string // lines of [policy]
 	firewall []string // lines of [firewall]
 	control  bool     // it has a control socket, and ask can be used
+	more     string   // further sections
 }
 
 // daemon is amifend as a process.
@@ -232,6 +233,7 @@ func (w *world) config(t *testing.T, s settings) string {
 		socket = filepath.Join(w.Run, "amifend.sock")
 	}
 	section("control", []string{fmt.Sprintf("socket = %q", socket)})
+	b.WriteString(s.more)
 
 	path := filepath.Join(dir, "config.toml")
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {

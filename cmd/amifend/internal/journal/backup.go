@@ -9,25 +9,77 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Backup writes a copy of the journal to a new file, and checks it. The copy shows one moment.
-// amifend may run meanwhile; decisions of the last second may be missing.
+// Backup writes a copy of a journal that no daemon has open to a new file. It returns [ErrInUse]
+// if one has.
 func Backup(ctx context.Context, o Options, to string) error {
 	from := (&Journal{o: o}).path()
 	if _, err := os.Stat(from); err != nil {
 		return fmt.Errorf("back up the journal: %w", err)
 	}
 
+	err := copyTo(ctx, from, to)
+	if code(err) == sqlite3.SQLITE_BUSY {
+		err = ErrInUse
+	}
+	if err != nil {
+		return fmt.Errorf("back up the journal %s: %w", from, err)
+	}
+	return nil
+}
+
+// Copy returns a file that holds a copy of the journal as it is now. Records that still wait to be
+// written are missing, see [Journal.Flush]. The file has no name, and is gone when it is closed.
+// The disk needs room for it. The goroutine that writes the journal goes on meanwhile.
+func (j *Journal) Copy(ctx context.Context) (*os.File, error) {
+	j.copying.Lock()
+	defer j.copying.Unlock()
+
+	// A crash may have left the copy of an earlier request.
+	from := j.Health().Path
+	to := from + ".copy"
+	removeDatabase(to)
+
+	err := copyTo(ctx, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("copy the journal %s: %w", from, err)
+	}
+
+	f, err := os.Open(to)
+	removeDatabase(to)
+	return f, err
+}
+
+// Receive makes a file for a copy of a journal that send writes, and removes it after an error.
+func Receive(to string, send func(io.Writer) error) error {
+	f, err := createNew(to)
+	if err != nil {
+		return err
+	}
+
+	if err := errors.Join(send(f), f.Sync(), f.Close()); err != nil {
+		removeDatabase(to)
+		return err
+	}
+	return nil
+}
+
+// copyTo writes a copy of a database to a new file, which only its owner can read. The copy shows
+// one moment. It is removed after an error.
+func copyTo(ctx context.Context, from, to string) error {
 	// VACUUM INTO accepts an empty file. If SQLite made the file, others could read it.
 	f, err := createNew(to)
 	if err != nil {
-		return fmt.Errorf("back up the journal: %w", err)
+		return err
 	}
 	f.Close()
 
+	// VACUUM INTO writes, so a connection that may only query would refuse it.
 	err = guard(func() error {
-		db, err := openURI(from, "mode=ro")
+		db, err := openURI(from, sole)
 		if err != nil {
 			return err
 		}
@@ -35,14 +87,10 @@ func Backup(ctx context.Context, o Options, to string) error {
 		_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
 		return err
 	})
-	if err == nil {
-		_, err = Check(ctx, o, to)
-	}
 	if err != nil {
 		removeDatabase(to)
-		return fmt.Errorf("back up the journal %s: %w", from, err)
 	}
-	return nil
+	return err
 }
 
 // Checked describes a journal that [Check] accepted.

@@ -142,7 +142,7 @@ func TestFullDisk(t *testing.T) {
 // copyKilled copies what a kill would leave of a journal.
 func copyKilled(t *testing.T, from, to string) {
 	t.Helper()
-	for _, end := range []string{"", "-wal", "-shm"} {
+	for _, end := range []string{"", "-wal"} {
 		raw, err := os.ReadFile(filepath.Join(from, File+end))
 		if err != nil {
 			t.Fatal(err)

@@ -25,9 +25,12 @@
 // # Tables
 //
 // The file is journal.db in [Options.Directory]. A dry run uses observed.db, so that a ban that was
-// only observed never comes into force. The file can be read at any time, also while amifend runs:
+// only observed never comes into force.
 //
-//	sqlite3 -readonly /var/lib/amifend/journal.db "SELECT * FROM bans WHERE running"
+// One process has the file open, so that the index of SQLite's log is in its memory and not in a
+// mapped file, see [sole]. Others read a copy, see [Backup] and [Journal.Copy]:
+//
+//	amifend backup copy.db; sqlite3 copy.db "SELECT * FROM bans WHERE running"
 //
 // The views bans, alerts, operations, sources and accounts show times in UTC for people; the tables
 // below them hold milliseconds. The column running of the view bans is 1 while the ban is in force.

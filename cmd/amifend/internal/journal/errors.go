@@ -89,6 +89,10 @@ func advice(err error, dir string) string {
 		return "move the file away to begin anew, or set [state] directory to another, and " +
 			"restart amifend"
 
+	case code(err) == sqlite3.SQLITE_BUSY:
+		return "end the program that has the journal open (sudo fuser -v " + dir + "/*.db); " +
+			"look into a copy instead: amifend backup FILE"
+
 	// The disk does not take it. On a full disk SQLite cannot even open a database for writing, so
 	// the database may have been opened read-only.
 	case noSpace(err), errors.Is(err, errReadOnly) && full(dir):

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -82,11 +81,9 @@ func (j *Journal) read(ctx context.Context, what string, f func(*sql.DB) error) 
 		return nil
 	}
 
-	name := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=ro" + connOptions}
-	db, err := sql.Open("sqlite", name.String())
+	db, err := openURI(path, beside)
 	if err == nil {
 		defer db.Close()
-		db.SetMaxOpenConns(1)
 		err = guard(func() error { return f(db) })
 	}
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -63,6 +64,8 @@ type Journal struct {
 	queue  *queue
 	asks   chan ask
 	health healthBox
+
+	copying sync.Mutex // held while a copy is made: its file has one name
 
 	// Only the journal's goroutine uses what follows.
 	store   *store   // nil: no database now

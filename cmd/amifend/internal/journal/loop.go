@@ -251,6 +251,12 @@ func (j *Journal) openAnew() error {
 		j.lock = f
 	}
 
+	// A reader without locks must be gone before there is a writer: when it closes the database, it
+	// may delete the log. If the database still cannot be written, it is opened like that again.
+	if j.store != nil && j.store.readOnly {
+		j.drop()
+	}
+
 	// A database of another owner is closed before anything is written to it.
 	var s *store
 	err := guard(func() (err error) {
@@ -268,7 +274,7 @@ func (j *Journal) openAnew() error {
 		return j.named(err)
 	}
 
-	// The old one is closed last, because it could be read until now.
+	// One that could be written is closed last, because it could be read until now.
 	j.drop()
 	j.store = s
 	j.readLoss()

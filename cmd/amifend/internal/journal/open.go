@@ -43,8 +43,7 @@ func openStore(path string, clock Clock) (*store, error) {
 		return s, err
 	}
 
-	// mode=ro needs room for the index of the write-ahead log, immutable=1 does not.
-	for _, query := range []string{"mode=ro", "immutable=1"} {
+	for _, query := range readings() {
 		if s, ro := openAs(path, query, clock, true); ro == nil {
 			return s, nil
 		} else if refused(ro) {
@@ -67,7 +66,33 @@ func openWritable(path string, clock Clock) (*store, error) {
 	}
 
 	f.Close()
-	return openAs(path, "mode=rw", clock, false)
+	return openAs(path, sole, clock, false)
+}
+
+// The queries of URIs, which say how a database is opened.
+//
+// SQLite keeps the index of the write-ahead log in a file that it maps, so that several processes
+// can share it. To write into the mapping of a disk that hangs is a page fault, which the Go
+// runtime cannot tell from work: the next garbage collection would wait for the disk, and all
+// goroutines with it. So one process has the database alone, and the index is in its memory.
+const (
+	sole = "mode=rw&vfs=unix-excl" // to write, for any number of connections of this process
+
+	// To read beside a connection that writes. mode=ro would not share the index in memory.
+	beside = sole + "&_pragma=query_only(1)"
+)
+
+// readings returns the queries to read a database that cannot be written, the best one first.
+func readings() []string {
+	return []string{
+		beside, // a full disk has no room for a commit, but the file can be opened
+
+		// A read-only disk has no writer, so no locks are needed: only without them is the index in
+		// memory.
+		"mode=ro&vfs=unix-none&_pragma=locking_mode(exclusive)",
+
+		"immutable=1", // sees nothing of the write-ahead log
+	}
 }
 
 // connOptions holds the options of every connection. It waits for locks, because a user's query may

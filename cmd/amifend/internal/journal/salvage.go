@@ -62,7 +62,7 @@ func salvage(from, to string) (out salvaged, ok bool) {
 
 // fill makes a new database, and copies the rows.
 func (out *salvaged) fill(from, to string) error {
-	old, err := openURI(from, "mode=ro")
+	old, err := openURI(from, beside)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (out *salvaged) fill(from, to string) error {
 	}
 	f.Close()
 
-	fresh, err := openURI(to, "mode=rw")
+	fresh, err := openURI(to, sole)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ var (
 	ErrForeign = errors.New("it is not a journal of amifend")
 	// ErrLocked is returned when another amifend uses the directory.
 	ErrLocked = errors.New("another amifend uses it")
+	// ErrInUse is returned by [Backup] when another program has the database open.
+	ErrInUse = errors.New("another program has it open")
 )
 
 // migrations holds the statements that change each version of the schema to the next. migrations[0]

@@ -95,7 +95,7 @@ func (s *store) beside(ctx context.Context) (*reader, error) {
 		return nil, errReadOnly // the caller reads in another way
 	}
 
-	db, err := openURI(s.path, "mode=ro")
+	db, err := openURI(s.path, beside)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
+	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
@@ -40,6 +41,20 @@ func (s *Service) observed(ctx context.Context) *control.Observed {
 		return nil // the health of the journal says why
 	}
 	return out
+}
+
+// unkeptWarning says that amifend observes although the config says to ban.
+func unkeptWarning(t *config.Trial) control.Warning {
+	what := "nobody is banned: the trial"
+	if !t.Began.IsZero() {
+		what += " of " + t.Began.Local().Format(stamp)
+	}
+	return control.Warning{
+		About: "policy",
+		What:  what + " was not kept; the config still says observe = false, and amifend observes",
+		Do: "sudo amifend keep begins to ban; sudo amifend enforce --put-back writes observe = true " +
+			"into the config again",
+	}
 }
 
 // observeWarning says what observing has shown, and how to begin to ban.

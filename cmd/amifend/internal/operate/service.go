@@ -148,6 +148,9 @@ func (s *Service) controlOptions() control.Options {
 	if s.Notifier != nil {
 		o.Notify = s
 	}
+	if s.Journal != nil {
+		o.Backup = s.Backup
+	}
 	return o
 }
 

@@ -35,7 +35,11 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	}
 	if c.Observe {
 		st.Observed = s.observed(ctx)
-		st.Health = append(st.Health, observeWarning(st.Observed, time.Now()))
+		warning := observeWarning(st.Observed, time.Now())
+		if c.Unkept != nil {
+			warning = unkeptWarning(c.Unkept)
+		}
+		st.Health = append(st.Health, warning)
 	}
 	if st.TurnError = s.TurnError; st.TurnError != "" {
 		st.Health = append(st.Health, control.Warning{

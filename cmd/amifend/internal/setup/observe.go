@@ -11,7 +11,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/safefile"
 )
 
-// Edit is the change of the config that ends observing.
+// Edit is the change of the line of the config that says whether amifend observes.
 type Edit struct {
 	path   string
 	old    []byte
@@ -19,9 +19,12 @@ type Edit struct {
 	backup string // the copy of the old file; "": the change is not written
 }
 
-// PrepareEdit reads a config and prepares the change. It writes nothing. It fails if [Edit.Write]
-// would fail, because a trial must not run that cannot be kept.
-func PrepareEdit(path string) (*Edit, error) {
+// PrepareEdit reads a config and prepares the change that ends observing. It writes nothing. It
+// fails if [Edit.Write] would fail, because a trial must not run that cannot be kept.
+func PrepareEdit(path string) (*Edit, error) { return prepare(path, config.EndObserving) }
+
+// prepare prepares a change of the config.
+func prepare(path string, change func([]byte) (config.Edited, error)) (*Edit, error) {
 	folder, name, err := openConfig(path)
 	if err != nil {
 		return nil, err
@@ -33,8 +36,8 @@ func PrepareEdit(path string) (*Edit, error) {
 		return nil, configError(err)
 	}
 
-	// A config that does not observe needs no change.
-	if e.edited, err = config.EndObserving(e.old); err != nil {
+	// A config that says so already needs no change.
+	if e.edited, err = change(e.old); err != nil {
 		return nil, advise(e.path+": "+err.Error(), "change it by hand, then run amifend reload")
 	}
 	if e.edited.Line == 0 {
@@ -68,7 +71,7 @@ func configError(err error) error {
 		"read-only; or change observe = true to false by hand, then run amifend reload")
 }
 
-// Needed reports whether the config has observe = true.
+// Needed reports whether there is a line to change.
 func (e *Edit) Needed() bool { return e.edited.Line != 0 }
 
 // Diff returns the change for people.

@@ -95,9 +95,15 @@ func (r *run) undo(ctx context.Context, folder *safefile.Folder, rec *record) er
 		}
 	}
 
-	// A changed file belongs to whoever changed it, so the record of it goes too.
+	// A changed file belongs to whoever changed it, so the record of it goes too. The record of a
+	// trial goes with the config.
 	if err := folder.Remove(recordName); err != nil {
 		return err
+	}
+	if _, err := folder.Stat(configName); errors.Is(err, fs.ErrNotExist) {
+		if err := RemoveTrial(folder.Path(configName)); err != nil {
+			return err
+		}
 	}
 	if rec.Folder != "" && len(left) == 0 {
 		// This fails, and the folder stays, if it holds any other file.

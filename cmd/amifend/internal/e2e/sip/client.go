@@ -211,3 +211,11 @@ func okFor(m *Message) []byte {
 	b.WriteString("Content-Length: 0\r\n\r\n")
 	return []byte(b.String())
 }
+
+// SendRaw sends bytes that need not be SIP.
+func (c *Client) SendRaw(b []byte) error {
+	if err := c.conn.send(b); err != nil {
+		return fmt.Errorf("send bytes: %w", err)
+	}
+	return nil
+}

@@ -173,8 +173,12 @@ func (s *stream) send(b []byte) error {
 func (s *stream) receive() (*Message, error) { return Read(s.r) }
 func (s *stream) local() netip.AddrPort      { return s.addr }
 
-// close does not wait: a peer that drops our packets never answers a TLS goodbye.
+// close does not wait: a peer that drops our packets never answers a TLS goodbye. What was not
+// delivered is not sent again when the ban is over: it would be another attempt.
 func (s *stream) close() error {
+	if tcp, ok := s.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // it only spares an attempt
+	}
 	if tc, ok := s.Conn.(*tls.Conn); ok {
 		return tc.NetConn().Close()
 	}
@@ -191,6 +195,9 @@ type socket struct {
 
 // Origin is the page that all WebSockets claim to be opened by. Asterisk takes any.
 const Origin = "http://evil.example"
+
+// ForwardedFor is the client that all WebSockets claim to be the proxy of. Asterisk does not look.
+const ForwardedFor = "10.20.0.181"
 
 // dialWebSocket connects to the PBX's HTTP server and asks for SIP over WebSocket.
 func dialWebSocket(
@@ -219,7 +226,10 @@ func dialWebSocket(
 	}
 	ws, resp, err := websocket.Dial(ctx, scheme+"://"+remote.String()+"/ws", &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{"sip"},
-		HTTPHeader: http.Header{"Origin": {Origin}},
+		HTTPHeader: http.Header{
+			"Origin": {Origin}, "X-Forwarded-For": {ForwardedFor}, "X-Real-Ip": {ForwardedFor},
+			"Forwarded": {"for=" + ForwardedFor},
+		},
 	})
 	if err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ type Via struct {
 	Transport Transport      // the protocol it names
 	SentBy    netip.AddrPort // the address it names as the sender's
 	Maddr     netip.Addr     // the maddr parameter; left out unless valid
+	Params    string         // further parameters, each after a semicolon
 }
 
 // header returns the value of the header for a sender whose connection is transport and sentBy.
@@ -49,7 +50,7 @@ func (v Via) header(transport Transport, sentBy, branch string) string {
 	if v.Maddr.IsValid() {
 		value += ";maddr=" + host(v.Maddr)
 	}
-	return value
+	return value + v.Params
 }
 
 // Bytes returns the message as a client sends it whose connection is transport and sentBy.

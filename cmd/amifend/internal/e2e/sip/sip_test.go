@@ -77,8 +77,8 @@ func TestViaNamesWhatTheCallerSays(t *testing.T) {
 		},
 		{
 			"all of it",
-			Via{TLS, netip.MustParseAddrPort("203.0.113.7:5099"), victim},
-			"Via: SIP/2.0/TLS 203.0.113.7:5099;branch=z9hG4bKb1;rport;maddr=203.0.113.99\r\n",
+			Via{TLS, netip.MustParseAddrPort("203.0.113.7:5099"), victim, ";received=192.0.2.9"},
+			"Via: SIP/2.0/TLS 203.0.113.7:5099;branch=z9hG4bKb1;rport;maddr=203.0.113.99;received=192.0.2.9\r\n",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
