@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/setup"
 )
 
@@ -91,7 +92,7 @@ func (c *Enforce) putBack(ctx context.Context) error {
 	if client, err := (daemonFlags{Config: c.Config}).client(); err == nil {
 		_, err = client.Reload(ctx)
 		if err != nil && control.CodeOf(err) != "" {
-			printError(err)
+			PrintError(err, false, screen.Auto)
 		}
 	}
 
