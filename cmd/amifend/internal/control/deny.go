@@ -28,7 +28,10 @@ type DenyResults struct {
 
 // DenyResult is the result for one prefix.
 type DenyResult struct {
-	DenyEntry
+	Prefix netip.Prefix `json:"prefix"`
+	By     string       `json:"by,omitempty"`
+	At     time.Time    `json:"at,omitzero"`
+	Note   string       `json:"note,omitempty" text:"quoted"` // quoted by [ami.Quote]
 	// in_kernel, pending, dry, or trial: it waits for amifend keep
 	State   string `json:"state,omitempty"`
 	Warning string `json:"warning,omitempty"` // what of it is not dropped, or not yet, and why

@@ -124,7 +124,7 @@ func (s *Service) denyOne(
 		return
 	}
 
-	r.DenyEntry = denyEntry(r.Prefix, d)
+	r.By, r.At, r.Note = d.By(), d.At, d.Note
 	object := bans.Source(r.Prefix)
 	s.record(by, "deny", object, note)
 	s.remember(by, "deny", object, func(ctx context.Context, by control.Peer) control.UndoneItem {
@@ -151,7 +151,7 @@ func (s *Service) undoDenial(
 func (s *Service) redeny(
 	ctx context.Context, by control.Peer, p netip.Prefix, old denials.Denial,
 ) control.UndoneItem {
-	r := control.DenyResult{DenyEntry: control.DenyEntry{Prefix: p}}
+	r := control.DenyResult{Prefix: p}
 	if err := s.checkDeny(&r); err != nil {
 		return control.UndoneItem{Error: err}
 	}
@@ -184,7 +184,8 @@ func (s *Service) Undeny(
 			continue
 		}
 
-		results[i].DenyEntry = denyEntry(p, old)
+		results[i].Prefix = p
+		results[i].By, results[i].At, results[i].Note = old.By(), old.At, old.Note
 		object := bans.Source(p)
 		s.record(by, "undeny", object, "")
 		s.remember(by, "undeny", object,
