@@ -3,7 +3,6 @@ package allowlist
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
@@ -125,6 +125,7 @@ type Allowance struct {
 	UID    uint32    `json:"uid"`
 	Says   string    `json:"says,omitempty"`   // the name that the command gave, fit to be printed
 	Reason string    `json:"reason,omitempty"` // quoted
+	At     time.Time `json:"at,omitzero"`      // when it was allowed; zero: by an older amifend
 	Until  time.Time `json:"until,omitzero"`   // wall clock; zero: until it is removed
 
 	// Boot and Uptime are the same end by a clock that nobody can set, for the next run: the
@@ -140,11 +141,14 @@ type Allowance struct {
 	latest int64 // by the same clock, the allowance ends then at the latest; 0: no limit
 }
 
+// By returns who allowed it.
+func (a Allowance) By() string { return control.Operator(a.UID, a.Says) }
+
 // Text returns the reason why the subject is allowed.
 func (a Allowance) Text() string {
-	text := fmt.Sprintf("allowed by uid %d", a.UID)
-	if a.Says != "" {
-		text += " (" + a.Says + " says)"
+	text := "allowed by " + a.By()
+	if !a.At.IsZero() {
+		text += " on " + a.At.Local().Format(time.DateOnly)
 	}
 
 	text += " (amifend allow)"

@@ -39,6 +39,8 @@ type Commands struct {
 	Ban   Ban   `cmd:"" group:"act" help:"Ban addresses."`
 	Unban Unban `cmd:"" group:"act" help:"Lift bans."`
 	Allow Allow `cmd:"" group:"act" help:"Exempt addresses from bans, or list those that are."`
+	Deny  Deny  `cmd:"" group:"act" help:"Drop prefixes of any length, or list those that are."`
+	Undo  Undo  `cmd:"" group:"act" help:"Undo your last ban, unban, allow or deny."`
 
 	Init    Init    `cmd:"" group:"setup" help:"Set amifend up on this machine, or take that back."`
 	Run     Run     `cmd:"" group:"setup" help:"Run the daemon."`

@@ -44,6 +44,10 @@ func Vars() kong.Vars {
 		"banScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, TCP " +
 			"to the SIP, WebSocket and AMI ports (all).",
 
+		"denyPrefixHelp": "The addresses, or prefixes of any length. What must never be banned is " +
+			"spared.",
+		"denyRemoveHelp": "The prefixes as amifend deny list shows them.",
+
 		"unbanPrefixHelp": "The addresses or prefixes. All bans within them, and all bans that " +
 			"cover them, are lifted.",
 

@@ -13,7 +13,7 @@ import (
 // Words is `amifend words`, which the completions of the shells call.
 type Words struct {
 	daemonFlags
-	What string `arg:"" enum:"banned,servers,rules,alerts,events,feeds" help:"What to list."`
+	What string `arg:"" enum:"banned,denied,servers,rules,alerts,events,feeds" help:"What to list."`
 }
 
 // mostWords is the most addresses that a shell is offered.
@@ -61,15 +61,20 @@ func (c *Words) list(ctx context.Context) (words []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.What == "servers" {
+	switch c.What {
+	case "servers":
 		s, err := client.Status(ctx)
 		for _, one := range s.Servers {
 			words = append(words, one.Name)
 		}
 		return words, err
-	}
-
-	if c.What == "feeds" {
+	case "denied":
+		l, err := client.DenyList(ctx)
+		for _, e := range l.Entries {
+			words = append(words, bans.Source(e.Prefix))
+		}
+		return words, err
+	case "feeds":
 		f, err := client.Feeds(ctx)
 		for _, one := range f.Feeds {
 			words = append(words, one.Name)

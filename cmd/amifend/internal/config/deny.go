@@ -19,14 +19,18 @@ const (
 // Denied is one prefix of the deny lists, and its place.
 type Denied struct {
 	Prefix netip.Prefix // masked, not IPv4-mapped
-	File   string       // "": [deny] prefixes of the config
-	Line   int          // in File
+	// "": [deny] prefixes of the config
+	File string
+	Line int // in File; 0: File is no file, but says who denied it by command
 }
 
-// Where returns the place: FILE:LINE, or the key of the config.
+// Where returns the place: FILE:LINE, the key of the config, or the command.
 func (d Denied) Where() string {
-	if d.File == "" {
+	switch {
+	case d.File == "":
 		return "[deny] prefixes"
+	case d.Line == 0:
+		return d.File
 	}
 	return fmt.Sprintf("%s:%d", d.File, d.Line)
 }
@@ -101,7 +105,7 @@ func (l *loader) denyFile(which, path string) []Denied {
 
 		p, err := parseDenied(line)
 		if err == nil {
-			out = append(out, Denied{p, path, n})
+			out = append(out, Denied{Prefix: p, File: path, Line: n})
 			continue
 		}
 

@@ -318,8 +318,13 @@ type Allowed struct {
 	Reason    string       `json:"reason" text:"quoted"`
 	Until     time.Time    `json:"until,omitzero"` // of one that is allowed for a time
 	// Command marks an entry that a command made, and that a command can take out.
-	Command bool   `json:"command,omitempty"`
-	Note    string `json:"note,omitempty"` // in the answer to a command
+	Command bool `json:"command,omitempty"`
+	// of such an entry: who made it, when, and the reason, quoted by [ami.Quote]
+	By   string    `json:"by,omitempty"`
+	At   time.Time `json:"at,omitzero"`
+	Text string    `json:"text,omitempty" text:"quoted"`
+
+	Note string `json:"note,omitempty"` // in the answer to a command
 }
 
 // NewAllow is a request to allow a prefix, or the addresses of a host name as they change.

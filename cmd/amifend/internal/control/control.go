@@ -28,15 +28,16 @@ const (
 	CodeForbidden  = "forbidden"   // the caller lacks the right
 	// no such request: client and daemon are of different versions
 	CodeUnknown       = "unknown"
-	CodeNotBanned     = "not_banned"     // there is nothing to lift
-	CodeNotAllowed    = "not_allowed"    // there is no such entry to take out
-	CodeNoAlert       = "no_alert"       // there is no such alert, or none that is ignored
-	CodeProtected     = "protected"      // the source must never be banned
-	CodeInvalidConfig = "invalid_config" // the config file is not valid: nothing was changed
-	CodeNoTrial       = "no_trial"       // there is no trial whose bans could be kept
-	CodeBusy          = "busy"           // the daemon did not answer in time, or serves too many
-	CodeFailed        = "failed"         // the attempt failed
-	CodeNotRunning    = "not_running"    // from the client: no daemon serves the socket
+	CodeNotBanned     = "not_banned"      // there is nothing to lift
+	CodeNotAllowed    = "not_allowed"     // there is no such entry to take out
+	CodeNothing       = "nothing_to_undo" // the caller's last command of the hour is not known
+	CodeNoAlert       = "no_alert"        // there is no such alert, or none that is ignored
+	CodeProtected     = "protected"       // the source must never be banned
+	CodeInvalidConfig = "invalid_config"  // the config file is not valid: nothing was changed
+	CodeNoTrial       = "no_trial"        // there is no trial whose bans could be kept
+	CodeBusy          = "busy"            // the daemon did not answer in time, or serves too many
+	CodeFailed        = "failed"          // the attempt failed
+	CodeNotRunning    = "not_running"     // from the client: no daemon serves the socket
 )
 
 // Error is the reason why a request failed, and what to do about it.
@@ -72,7 +73,7 @@ var statuses = map[string]int{
 	CodeBadRequest: http.StatusBadRequest, CodeForbidden: http.StatusForbidden,
 	CodeUnknown:   http.StatusNotFound,
 	CodeNotBanned: http.StatusNotFound, CodeNotAllowed: http.StatusNotFound,
-	CodeNoAlert: http.StatusNotFound,
+	CodeNoAlert: http.StatusNotFound, CodeNothing: http.StatusNotFound,
 	CodeNoTrial: http.StatusConflict, CodeProtected: http.StatusConflict,
 	CodeInvalidConfig: http.StatusUnprocessableEntity, CodeBusy: http.StatusServiceUnavailable,
 	CodeFailed: http.StatusInternalServerError,

@@ -144,6 +144,14 @@ func (s *Server) readTable() []served {
 			Method: http.MethodGet, Path: "/v1/allow", Answer: AllowList{},
 			About: "Who is never banned, and why.",
 		}, s.Read != nil, s.allowed},
+		{Route{
+			Method: http.MethodGet, Path: "/v1/deny", Answer: DenyList{},
+			About: "What is always dropped by command. The lists of `[deny]` are only counted.",
+		}, s.Deny != nil, s.denyList},
+		{Route{
+			Method: http.MethodGet, Path: "/v1/undo", Answer: Undone{},
+			About: "The command of the caller that `POST /v1/undo` would undo.",
+		}, s.Undo != nil, s.lastCommand},
 
 		// This answer ends with the client, not by itself.
 		{Route{
@@ -206,6 +214,24 @@ func (s *Server) changeTable() []served {
 				{"name", "or the host name that was"},
 			},
 		}, s.Allow != nil, s.disallow},
+
+		// Prefixes of any length that are always dropped.
+		{Route{
+			Method: http.MethodPost, Path: "/v1/deny", Change: true, Body: NewDeny{},
+			Answer: DenyResults{},
+			About: "Denies prefixes of any length until they are removed. What must never be " +
+				"banned is spared. The answer has the result for each.",
+		}, s.Deny != nil, s.deny},
+		{Route{
+			Method: http.MethodDelete, Path: "/v1/deny", Change: true, Answer: DenyResults{},
+			About: "Removes what was denied by a command.",
+			Query: []Parameter{{"prefix", "what was denied; it may be there more than once"}},
+		}, s.Deny != nil, s.undeny},
+		{Route{
+			Method: http.MethodPost, Path: "/v1/undo", Change: true, Answer: Undone{},
+			About: "Undoes the last ban, unban, allow or deny of the caller's uid within the last " +
+				"hour. A lift of all bans, an import and a reload are not undone.",
+		}, s.Undo != nil, s.undo},
 
 		// The end of observing, and below, of the trial that it begins with.
 		{Route{

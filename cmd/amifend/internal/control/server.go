@@ -65,6 +65,8 @@ type Options struct {
 	Read    Reader
 	Ban     Banner
 	Allow   Allower
+	Deny    Denier
+	Undo    Undoer
 	Past    Reporter
 	Silence Silencer
 	Notify  Notifier

@@ -13,11 +13,12 @@ func (d *daemon) run(ctx context.Context) {
 
 	// What operators allowed in earlier runs holds before the first event can come.
 	d.watcher.HandTo(d.protected.update)
-	there := d.startup.await("what operators allowed, in the journal")
+	there := d.startup.await("what operators allowed and denied, in the journal")
 	if d.allowlist.Load(ctx) {
 		// The watcher logs an error, and tries again.
 		_ = d.watcher.Refresh()
 	}
+	d.denials.Load(ctx)
 	there()
 
 	// The sources of work: they end with ctx.
@@ -31,6 +32,7 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.denier.Run(ctx) },
 		func() { d.feeder.Run(ctx) },
 		func() { d.keeper.Run(ctx) },
+		func() { d.denials.Run(ctx) },
 		func() { d.service.Run(ctx) },
 		func() { d.metrics.Run(ctx) },
 		func() { d.reloader.serveHangups(ctx, d.hangup) },

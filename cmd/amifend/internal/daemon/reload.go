@@ -14,6 +14,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/denials"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
@@ -38,6 +39,7 @@ type reloader struct {
 	judge     *judge.Judge
 	enforcer  *enforce.Enforcer
 	denier    *enforce.Denier
+	denials   *denials.Keeper
 	feeder    *enforce.Feeder
 	keeper    *feed.Keeper
 	watcher   *protect.Watcher
@@ -203,7 +205,7 @@ func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, er
 
 	// Whoever reloads by SSH must not be locked out by a list.
 	bans := !next.Observe && old.Firewall.Backend != config.BackendLog
-	if what, do := operate.CutOff(next, r.watcher.Current(), r.admins); what != "" && bans {
+	if what, do := operate.CutOff(next, r.denials.List(), r.watcher.Current(), r.admins); what != "" && bans {
 		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).
 			Advise("%s", do)
 	}

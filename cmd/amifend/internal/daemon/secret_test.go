@@ -73,6 +73,8 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		"DELETE /v1/bans":           "?all=true",
 		"DELETE /v1/allow":          "?prefix=203.0.113.9/32",
 		"POST /v1/bans":             `{"bans":[{"prefix":"203.0.113.8/32","scope":"all","for_seconds":60}]}`,
+		"POST /v1/deny":             `{"prefixes":["203.0.113.16/28"],"note":"x"}`,
+		"DELETE /v1/deny":           "?prefix=203.0.113.16/28",
 		"POST /v1/allow":            `{"prefix":"203.0.113.9/32","for_seconds":60}`,
 		"POST /v1/alerts/ignored":   `{"id":"00000000","note":"x"}`,
 		"DELETE /v1/alerts/ignored": "?id=00000000",

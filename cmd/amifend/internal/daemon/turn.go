@@ -10,6 +10,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/denials"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/notify"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
@@ -40,7 +41,8 @@ type carried struct {
 	servers   []string // names by number
 	allowed   map[allowlist.Subject]allowlist.Allowance
 	addresses map[string][]netip.Addr // of names that were followed
-	observed  bool                    // it was an observing run
+	denied    map[netip.Prefix]denials.Denial
+	observed  bool // it was an observing run
 
 	notifications *notify.Carried // that are not delivered yet
 }
@@ -129,7 +131,7 @@ func (r *reloader) Enforce(
 
 	// The deny lists wait for the end of the trial. But the operator who begins it must not be cut
 	// off when keeping it.
-	if what, do := operate.CutOff(&next, r.watcher.Current(), r.admins); what != "" {
+	if what, do := operate.CutOff(&next, r.denials.List(), r.watcher.Current(), r.admins); what != "" {
 		return control.Enforced{}, control.Errorf(control.CodeFailed, "nothing was changed: %s", what).
 			Advise("%s", do)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/denials"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/geo"
@@ -40,6 +41,7 @@ type daemon struct {
 	watcher   *protect.Watcher
 	protected *protected
 	denier    *enforce.Denier
+	denials   *denials.Keeper
 	feeder    *enforce.Feeder
 	keeper    *feed.Keeper
 	enforcer  *enforce.Enforcer
@@ -112,20 +114,22 @@ func serve(
 
 	// The parts for operators come last, since they ask all others.
 	allow := newAllowlist(s, watcher)
+	denied := newDenials(s, denier)
 	scraped := newMetrics(s, engine, enforcer, fleet, watcher, metrics.Sources{
 		Denier: denier, Feeder: feeder, Keeper: keeper,
 	})
 	reloader := &reloader{
-		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier,
-		feeder: feeder, keeper: keeper, watcher: watcher, allowlist: allow, metrics: scraped, servers: engine.Servers(),
+		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier, denials: denied,
+		feeder: feeder, keeper: keeper, watcher: watcher, allowlist: allow, metrics: scraped,
+		servers: engine.Servers(),
 	}
 	service := newService(s, reloader, table, events)
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
 		"firewall", table.String(), "adopted", adopted.Kernel, "restored", adopted.Journal)
 	d := &daemon{
-		shared: s, table: table, watcher: watcher, denier: denier, feeder: feeder, keeper: keeper,
-		enforcer: enforcer, judge: engine, fleet: fleet,
+		shared: s, table: table, watcher: watcher, denier: denier, denials: denied,
+		feeder: feeder, keeper: keeper, enforcer: enforcer, judge: engine, fleet: fleet,
 		protected: newProtected(o.Log, set, engine, enforcer, denier, feeder),
 		plan:      plan, allowlist: allow, reloader: reloader, service: service, metrics: scraped,
 		hangup: hangup,
@@ -139,7 +143,7 @@ func serve(
 
 	return s.next.Load(), &carried{
 		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(), allowed: allow.Allowances(),
-		addresses: watcher.Addresses(), observed: o.Config.Dry(), notifications: s.notifier.Carry(),
+		addresses: watcher.Addresses(), denied: denied.All(), observed: o.Config.Dry(), notifications: s.notifier.Carry(),
 	}, nil
 }
 
@@ -203,7 +207,8 @@ type shared struct {
 	logins   *geo.Logins
 	notifier *notify.Notifier
 	compare  *owner.Latest[struct{}] // a request to compare kernel and journal
-	begun    *owner.Latest[struct{}] // the journal was lost: all rows must be saved again
+	begun    *owner.Latest[struct{}] // the journal was lost: all allowances must be saved again
+	anew     *owner.Latest[struct{}] // the same for all denials
 	events   chan stream.Sighting
 	admins   lockout.Options // how to find who administers the machine
 }
@@ -213,7 +218,7 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 		options: o, startup: startup, begin: b, stop: stop,
 		live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
 		mail: bans.NewMail(), compare: owner.NewLatest[struct{}](),
-		begun:  owner.NewLatest[struct{}](),
+		begun: owner.NewLatest[struct{}](), anew: owner.NewLatest[struct{}](),
 		events: make(chan stream.Sighting, queue), admins: admins(o),
 	}
 	s.live.Store(o.Config)
@@ -226,6 +231,7 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 	unsaved := owner.NewLatest[struct{}]()
 	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) }, func() {
 		s.begun.Set(struct{}{})
+		s.anew.Set(struct{}{})
 		unsaved.Set(struct{}{})
 		s.alerts.Rewrite()
 	})
@@ -320,6 +326,17 @@ func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 	return allowlist.New(o)
 }
 
+func newDenials(s *shared, denier *enforce.Denier) *denials.Keeper {
+	o := denials.Options{Log: s.options.Log, Tell: denier.SetDenied, Begun: s.anew}
+	if s.journal != nil { // as above
+		o.Journal = s.journal
+	}
+	if from := s.begin.carried; from != nil {
+		o.Denied = from.denied
+	}
+	return denials.New(o)
+}
+
 func newMetrics(
 	s *shared, engine *judge.Judge, enforcer *enforce.Enforcer, fleet *stream.Fleet,
 	watcher *protect.Watcher, lists metrics.Sources,
@@ -338,7 +355,8 @@ func newService(
 	o := s.options
 	return operate.New(operate.Options{
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: r.judge,
-		Enforcer: r.enforcer, Denier: r.denier, Feeder: r.feeder, Keeper: r.keeper, Firewall: table.String(),
+		Enforcer: r.enforcer, Denier: r.denier, Denials: r.denials, Feeder: r.feeder, Keeper: r.keeper,
+		Firewall: table.String(),
 		Sessions: r.fleet.Sessions, Watcher: r.watcher, Allowlist: r.allowlist, Journal: s.journal,
 		Atlas: s.atlas, Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,

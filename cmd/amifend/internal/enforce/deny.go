@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,14 +39,19 @@ type Denier struct {
 	protected *owner.Latest[struct{}]
 	laidOut   *owner.Latest[struct{}]
 	release   *owner.Latest[struct{}]
+	denied    *owner.Latest[[]config.Denied]
 	status    atomic.Pointer[DenyStatus] // for others to read
 	counting  sync.Mutex                 // while the kernel is asked what the lists dropped
 
 	// Of the goroutine.
-	lists   []config.Denied
+	lists   []config.Denied // of the config
+	also    []config.Denied // by command
 	held    bool
 	sure    bool           // the kernel has what it was given last
 	waiters []chan<- error // for the next try; each has room for one
+	gather  bool           // only commands changed something, so it may wait for further ones
+	untried bool           // what is denied by command changed since the last try
+	last    time.Time      // of the last try
 }
 
 // DenyStatus is the state of the deny lists.
@@ -63,6 +69,7 @@ func NewDenier(o DenierOptions) *Denier {
 		protected: owner.NewLatest[struct{}](),
 		laidOut:   owner.NewLatest[struct{}](),
 		release:   owner.NewLatest[struct{}](),
+		denied:    owner.NewLatest[[]config.Denied](),
 	}
 
 	d.status.Store(&DenyStatus{Held: o.Held})
@@ -106,9 +113,48 @@ func (d *Denier) SetLists(ctx context.Context, lists []config.Denied) error {
 	}
 }
 
+// gatherTime is the pause after which a change by command is put into the kernel: several within it
+// are put there together, since large lists take the kernel seconds.
+const gatherTime = time.Second
+
+// SetDenied replaces what is denied by command. It does not wait.
+func (d *Denier) SetDenied(list []config.Denied) { d.denied.Set(list) }
+
+// AwaitDenied waits until what SetDenied was called with was given to the kernel, and returns what
+// keeps the kernel from taking it.
+func (d *Denier) AwaitDenied(ctx context.Context) error {
+	tried := make(chan error, 1)
+	_, err := owner.Do(ctx, d.calls, func() struct{} {
+		// What was set before must be part of the next try, unless it was part of the last one.
+		select {
+		case d.also = <-d.denied.C():
+			d.untried = true
+		default:
+		}
+		d.gather = true
+		if !d.untried && d.Status().Err == nil {
+			tried <- nil
+			return struct{}{}
+		}
+		d.waiters = append(d.waiters, tried)
+		return struct{}{}
+	})
+	if err != nil {
+		return err
+	}
+
+	select {
+	case err := <-tried:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("await the kernel: %w", ctx.Err())
+	}
+}
+
 // Run serves until ctx ends.
 func (d *Denier) Run(ctx context.Context) {
 	var pause time.Duration
+	var due <-chan time.Time // when gathered changes are tried; nil: there are none
 	for ctx.Err() == nil {
 		// A nil channel is never ready: without a failure there is nothing to try again.
 		var retry <-chan time.Time
@@ -121,6 +167,9 @@ func (d *Denier) Run(ctx context.Context) {
 			return
 		case f := <-d.calls.C():
 			f()
+		case d.also = <-d.denied.C():
+			d.gather, d.untried = true, true
+		case <-due:
 		case <-d.protected.C():
 		case <-d.laidOut.C():
 			d.sure = false
@@ -129,7 +178,20 @@ func (d *Denier) Run(ctx context.Context) {
 		case <-retry:
 		}
 
+		// Commands within a second are laid out together. Any other change is tried at once, and
+		// these with it.
+		rest := gatherTime - time.Since(d.last)
+		gather := d.gather
+		d.gather = false
+		if gather && rest > 0 {
+			if due == nil {
+				due = time.After(rest)
+			}
+			continue
+		}
+
 		err := d.try(ctx)
+		due, d.last, d.untried = nil, time.Now(), false
 		for _, w := range d.waiters {
 			w <- err
 		}
@@ -164,7 +226,7 @@ func (d *Denier) try(ctx context.Context) error {
 
 	// What must never be banned is asked for now, not when the lists changed.
 	old := d.Status().List
-	next := denylist.New(d.lists, d.never())
+	next := denylist.New(slices.Concat(d.lists, d.also), d.never())
 
 	// Large lists take the kernel a second or two, so the same set is not sent again.
 	same := old != nil && next.Set.Equal(old.Set)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,5 +97,62 @@ func TestDenierAsksWhatIsProtectedNow(t *testing.T) {
 
 		stop()
 		<-ended
+	})
+}
+
+// TestDeniedByCommand: what is denied by command lies beside the lists, the caller waits until the
+// kernel has it, and several commands within a second are laid out together. A list of the config
+// does not wait for that.
+func TestDeniedByCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kernel := enforcetest.NewKernel()
+		d := NewDenier(DenierOptions{
+			Table: kernel, Log: slog.New(slog.DiscardHandler), Lists: denied("203.0.113.0/24"),
+			Never: func() protect.Set {
+				return protect.Set{Entries: []protect.Entry{
+					{Prefix: netip.MustParsePrefix("198.51.100.7/32"), Reason: "allowlist"},
+				}}
+			},
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); d.Run(ctx) }()
+		defer func() { stop(); <-ended }()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+
+		// The first is laid out at once, with what must never be banned taken out.
+		begun := time.Now()
+		d.SetDenied(denied("198.51.100.0/24"))
+		if err := d.AwaitDenied(ctx); err != nil || time.Since(begun) > 0 || len(kernel.Deny) != 2 {
+			t.Fatalf("%v after %s, %d lists", err, time.Since(begun), len(kernel.Deny))
+		}
+		list := d.Status().List
+		if list.Listed() != 2 || list.Set.Contains(netip.MustParseAddr("198.51.100.7")) ||
+			!list.Set.Contains(netip.MustParseAddr("198.51.100.8")) {
+			t.Errorf("%v", list.Set.Prefixes())
+		}
+
+		// The next ones wait for the rest of a second.
+		var all sync.WaitGroup
+		for _, p := range []string{"192.0.2.0/28", "192.0.2.16/28", "192.0.2.32/28"} {
+			d.SetDenied(denied("198.51.100.0/24", p))
+			all.Go(func() {
+				if err := d.AwaitDenied(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(begun); took != gatherTime || len(kernel.Deny) != 3 {
+			t.Errorf("after %s, %d lists", took, len(kernel.Deny))
+		}
+		if !d.Status().List.Set.Contains(netip.MustParseAddr("192.0.2.33")) {
+			t.Errorf("%v", d.Status().List.Set.Prefixes())
+		}
+
+		if err := d.SetLists(ctx, nil); err != nil || time.Since(begun) != gatherTime {
+			t.Errorf("%v after %s", err, time.Since(begun))
+		}
 	})
 }

@@ -28,9 +28,12 @@ func (s *Service) Allowed(context.Context) ([]control.Allowed, error) {
 
 	for _, e := range s.Watcher.Current().Entries {
 		a, ok := byCommand[allowlist.Subject{Prefix: e.Prefix}]
-		out = append(out, control.Allowed{
-			Prefix: e.Prefix, Reason: bans.Printable(e.Reason), Until: a.Until, Command: ok,
-		})
+		entry := control.Allowed{Prefix: e.Prefix, Reason: bans.Printable(e.Reason)}
+		if ok {
+			entry = allowed(allowlist.Subject{Prefix: e.Prefix}, a)
+			entry.Reason = bans.Printable(e.Reason) // the config may allow it too
+		}
+		out = append(out, entry)
 	}
 
 	for _, l := range s.Watcher.Current().Learned {
@@ -57,10 +60,9 @@ func (s *Service) allowedNames(
 	// A prefix is among the watcher's entries already; a name is not, only its addresses are.
 	for whom, a := range byCommand {
 		if whom.Host != "" {
-			out = append(out, control.Allowed{
-				Name: whom.Host, Addresses: addresses[whom.Host], Reason: a.Text(), Until: a.Until,
-				Command: true,
-			})
+			entry := allowed(whom, a)
+			entry.Addresses = addresses[whom.Host]
+			out = append(out, entry)
 		}
 	}
 
@@ -82,7 +84,7 @@ func (s *Service) Allow(
 	}
 
 	// The reason is shown to others, on terminals and in logs, so it is quoted.
-	a := allowlist.Allowance{UID: by.UID, Says: by.Says}
+	a := allowlist.Allowance{UID: by.UID, Says: by.Says, At: time.Now().Round(0).UTC()}
 	if n.Reason != "" {
 		a.Reason = ami.Quote([]byte(n.Reason))
 	}
@@ -95,15 +97,16 @@ func (s *Service) Allow(
 	if whom.Host != "" {
 		return s.allowName(ctx, by, whom, a, n.Reason)
 	}
-	if err := s.add(whom, a); err != nil {
+	before := s.bansNow(ctx, n.Prefix)
+	if err := s.add(by, whom, a, before); err != nil {
 		return control.Allowed{}, err
 	}
 
 	s.record(by, "allow", bans.Source(n.Prefix), n.Reason)
 	note, err := s.inForce(ctx)
-	return control.Allowed{
-		Prefix: n.Prefix, Reason: a.Text(), Until: a.Until, Command: true, Note: note,
-	}, err
+	out := allowed(whom, a)
+	out.Note = note
+	return out, err
 }
 
 // checkAllow returns who is to be allowed.
@@ -140,14 +143,81 @@ func checkAllow(n control.NewAllow) (allowlist.Subject, error) {
 }
 
 // add puts a subject into the allowlist.
-func (s *Service) add(whom allowlist.Subject, a allowlist.Allowance) error {
+func (s *Service) add(
+	by control.Peer, whom allowlist.Subject, a allowlist.Allowance, before []control.Ban,
+) error {
+	old, had := s.Allowlist.Allowances()[whom]
 	err := s.Allowlist.Add(whom, a)
 	if errors.Is(err, allowlist.ErrFull) {
 		return control.Errorf(control.CodeFailed,
 			"%d prefixes and names are allowed by command already",
 			allowlist.Most).Advise("write whole networks into [allow] prefixes")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+
+	// Without the allowance, the bans that it lifts are to come back.
+	s.remember(by, "allow", called(whom),
+		func(ctx context.Context, by control.Peer) control.UndoneItem {
+			if !had {
+				return s.undoAllow(ctx, by, whom, before)
+			}
+			return s.allowAgain(ctx, by, whom, old)
+		})
+	return nil
+}
+
+// undoAllow removes an allowance, and puts back the bans that there were before it.
+func (s *Service) undoAllow(
+	ctx context.Context, by control.Peer, whom allowlist.Subject, before []control.Ban,
+) control.UndoneItem {
+	note := ""
+	if _, ok := s.Allowlist.Remove(whom); !ok {
+		note = called(whom) + " was not allowed any more"
+	}
+	s.record(by, "disallow", called(whom), "")
+
+	// The bans would be refused before the change is in force.
+	more, err := s.inForce(ctx)
+	if err != nil {
+		return control.UndoneItem{Error: failure(err)}
+	}
+	item := s.restore(ctx, by, before)
+	item.Note = joined(joined(note, more), item.Note)
+	return item
+}
+
+// allowAgain allows as it was allowed before.
+func (s *Service) allowAgain(
+	ctx context.Context, by control.Peer, whom allowlist.Subject, old allowlist.Allowance,
+) control.UndoneItem {
+	if err := s.Allowlist.Add(whom, old); err != nil {
+		return control.UndoneItem{Error: failure(err)}
+	}
+	s.record(by, "allow", called(whom), "")
+
+	note, err := s.inForce(ctx)
+	if err != nil {
+		return control.UndoneItem{Error: failure(err)}
+	}
+	return control.UndoneItem{Note: note}
+}
+
+// called returns the name of what is allowed, for people.
+func called(whom allowlist.Subject) string {
+	if whom.Host != "" {
+		return bans.Printable(whom.Host)
+	}
+	return bans.Source(whom.Prefix)
+}
+
+// allowed returns an allowance as the API has it.
+func allowed(whom allowlist.Subject, a allowlist.Allowance) control.Allowed {
+	return control.Allowed{
+		Prefix: whom.Prefix, Name: whom.Host, Reason: a.Text(), Until: a.Until, Command: true,
+		By: a.By(), At: a.At, Text: a.Reason,
+	}
 }
 
 // allowName allows the addresses of a name. A name that does not resolve is refused: it may be
@@ -166,7 +236,7 @@ func (s *Service) allowName(
 				"write it into [allow] names, then run: amifend reload", whom)
 	}
 
-	if err := s.add(whom, a); err != nil {
+	if err := s.add(by, whom, a, nil); err != nil {
 		return control.Allowed{}, err
 	}
 
@@ -174,11 +244,8 @@ func (s *Service) allowName(
 	s.Watcher.Remember(whom.Host, addrs)
 	s.record(by, "allow", whom.Host, reason)
 
-	out := control.Allowed{
-		Name: whom.Host, Addresses: s.Watcher.Addresses()[whom.Host], Reason: a.Text(),
-		Until: a.Until, Command: true,
-	}
-
+	out := allowed(whom, a)
+	out.Addresses = s.Watcher.Addresses()[whom.Host]
 	out.Note, err = s.inForce(ctx)
 	return out, err
 }
@@ -187,36 +254,36 @@ func (s *Service) allowName(
 func (s *Service) Disallow(
 	ctx context.Context, by control.Peer, prefix netip.Prefix,
 ) (control.Allowed, error) {
-	a, note, err := s.disallow(ctx, by, allowlist.Subject{Prefix: prefix}, bans.Source(prefix))
-	return control.Allowed{
-		Prefix: prefix, Reason: a.Text(), Until: a.Until, Command: true, Note: note,
-	}, err
+	return s.disallow(ctx, by, allowlist.Subject{Prefix: prefix})
 }
 
 // DisallowName takes out a name that Allow put in.
 func (s *Service) DisallowName(
 	ctx context.Context, by control.Peer, name string,
 ) (control.Allowed, error) {
-	a, note, err := s.disallow(ctx, by, allowlist.Subject{Host: name}, bans.Printable(name))
-	return control.Allowed{
-		Name: name, Reason: a.Text(), Until: a.Until, Command: true, Note: note,
-	}, err
+	return s.disallow(ctx, by, allowlist.Subject{Host: name})
 }
 
 func (s *Service) disallow(
-	ctx context.Context, by control.Peer, whom allowlist.Subject, called string,
-) (a allowlist.Allowance, note string, err error) {
+	ctx context.Context, by control.Peer, whom allowlist.Subject,
+) (control.Allowed, error) {
 	a, ok := s.Allowlist.Remove(whom)
 	if !ok {
-		return a, "", control.Errorf(control.CodeNotAllowed, "%s was not allowed by a command",
-			called).
+		return control.Allowed{}, control.Errorf(control.CodeNotAllowed,
+			"%s was not allowed by a command", called(whom)).
 			Advise("amifend allow --list says why an address is never banned; " +
 				"what the config allows is taken out of [allow] prefixes or names")
 	}
+	s.remember(by, "disallow", called(whom),
+		func(ctx context.Context, by control.Peer) control.UndoneItem {
+			return s.allowAgain(ctx, by, whom, a)
+		})
 
-	s.record(by, "disallow", called, "")
-	note, err = s.inForce(ctx)
-	return a, note, err
+	s.record(by, "disallow", called(whom), "")
+	note, err := s.inForce(ctx)
+	out := allowed(whom, a)
+	out.Note = note
+	return out, err
 }
 
 // inForce waits until a change of the allowlist is in force and on the disk. note says what is not

@@ -23,8 +23,29 @@ const longestReason = 200
 const notWritten = "the journal does not have it yet: after a crash or a reboot now it may be " +
 	"lost (amifend status)"
 
-// Ban bans for an operator, and returns what the kernel has of it.
+// Ban bans for an operator, and returns what the kernel has of it. It remembers what was banned
+// before, for [Service.Undo].
 func (s *Service) Ban(
+	ctx context.Context, by control.Peer, news []control.NewBan,
+) ([]control.BanResult, error) {
+	before := make([][]control.Ban, len(news))
+	for i, b := range news {
+		if !b.Import { // an import is not undone: it may hold a thousand
+			before[i] = s.bansNow(ctx, b.Prefix)
+		}
+	}
+
+	results, err := s.makeBans(ctx, by, news)
+	for i, r := range results {
+		if r.Error == nil && !news[i].Import {
+			s.remember(by, "ban", bans.Source(r.Prefix), s.undoBan(r.Prefix, before[i]))
+		}
+	}
+	return results, err
+}
+
+// makeBans bans, and returns what the kernel has of it.
+func (s *Service) makeBans(
 	ctx context.Context, by control.Peer, news []control.NewBan,
 ) ([]control.BanResult, error) {
 	results := make([]control.BanResult, 0, len(news))
@@ -146,8 +167,8 @@ func (s *Service) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 	case !b.Prefix.IsValid() || b.Prefix != b.Prefix.Masked() || b.Prefix.Addr().Is4In6():
 		return bad("prefix: %v is no prefix", b.Prefix)
 	case !slices.Contains(bits, b.Prefix.Bits()):
-		return bad("%s: a prefix of this length cannot be banned; those of %s can; [deny] "+
-			"prefixes takes any",
+		return bad("%s: a prefix of this length cannot be banned; those of %s can; amifend "+
+			"deny add takes any",
 			b.Prefix, lengths(bits))
 	case bans.ScopeNamed(b.Scope) == 0:
 		return bad("scope: write all or sip")

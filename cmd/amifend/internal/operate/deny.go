@@ -12,7 +12,7 @@ import (
 
 // denyStatus returns what is dropped by the operator's lists; nil: there are none.
 func (s *Service) denyStatus(ctx context.Context) *control.Denied {
-	listed := len(s.Config().Deny)
+	listed := len(s.Config().Deny) + len(s.Denials.All())
 	st := s.Denier.Status()
 	if listed == 0 && (st.List == nil || st.List.Listed() == 0) && st.Err == nil {
 		return nil

@@ -9,10 +9,14 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-// CutOff returns an SSH login that the deny lists of a config would cut off, and what to do; "" if
-// there is none. What is allowed now, or by that config, counts as allowed.
-func CutOff(next *config.Config, never protect.Set, o lockout.Options) (what, do string) {
-	if len(next.Deny) == 0 {
+// CutOff returns an SSH login that the deny lists of a config, or what is also denied by command,
+// would cut off, and what to do; "" if there is none. What is allowed now, or by that config, counts
+// as allowed.
+func CutOff(
+	next *config.Config, also []config.Denied, never protect.Set, o lockout.Options,
+) (what, do string) {
+	denied := slices.Concat(next.Deny, also)
+	if len(denied) == 0 {
 		return "", ""
 	}
 
@@ -22,7 +26,7 @@ func CutOff(next *config.Config, never protect.Set, o lockout.Options) (what, do
 		never.Entries = append(never.Entries, protect.Entry{Prefix: p, Reason: "allowlist"})
 	}
 
-	lists := lockout.Lists{Allow: next.Allow, Never: never, Deny: denylist.New(next.Deny, never)}
+	lists := lockout.Lists{Allow: next.Allow, Never: never, Deny: denylist.New(denied, never)}
 
 	for _, f := range lockout.Findings(lockout.Sessions(o), lists) {
 		if f.Cut {

@@ -15,6 +15,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/denials"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce/enforcetest"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
@@ -74,6 +75,7 @@ func newOffice(t testing.TB, trial time.Duration) *office {
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: o.kernel, Log: slog.New(slog.DiscardHandler), Never: watcher.Current,
 	})
+	denied := denials.New(denials.Options{Log: log, Tell: denier.SetDenied})
 	enforcer := enforce.New(enforce.Options{
 		Table: o.kernel, Clock: o.clock, Log: log, Mail: o.mail,
 	})
@@ -86,7 +88,7 @@ func newOffice(t testing.TB, trial time.Duration) *office {
 	})
 	o.Service = operate.New(operate.Options{
 		Config: current, Log: log, Clock: o.clock, Judge: o.judge, Enforcer: enforcer,
-		Denier: denier, Sessions: func() []*stream.Session { return nil }, Watcher: watcher,
+		Denier: denier, Denials: denied, Sessions: func() []*stream.Session { return nil }, Watcher: watcher,
 		Feed: &control.Feed{},
 		Allowlist: allowlist.New(allowlist.Options{
 			Config: current, Watcher: watcher, Clock: o.clock, Log: log,
@@ -104,6 +106,7 @@ func newOffice(t testing.TB, trial time.Duration) *office {
 		var judge, kernel sync.WaitGroup
 		judge.Go(o.judge.Run)
 		kernel.Go(func() { enforcer.Run(ctx) })
+		kernel.Go(func() { denier.Run(ctx) })
 		return func() {
 			close(o.in)
 			judge.Wait()

@@ -23,6 +23,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/denials"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/geo"
@@ -53,6 +54,7 @@ type Options struct {
 	Judge     *judge.Judge
 	Enforcer  *enforce.Enforcer
 	Denier    *enforce.Denier
+	Denials   *denials.Keeper
 	Feeder    *enforce.Feeder // nil: there are no feeds, nor can there be any
 	Keeper    *feed.Keeper    // nil: as above
 	Firewall  string          // as people call it
@@ -87,6 +89,7 @@ type Service struct {
 	opened  chan struct{} // closed when the control socket is open, or cannot be opened
 	past    chan struct{} // holds a token while the journal is asked for the past
 	watched watched
+	undo    undoList
 }
 
 // New returns a service. It answers by its methods at once, and on the control socket with
@@ -149,8 +152,8 @@ func (s *Service) controlOptions() control.Options {
 	c := s.Config().Control
 	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
-		Read: s, Ban: s, Allow: s, Past: s, Silence: s, Explain: s.Explain, Live: s.Live,
-		Keep: s.Keep, Reload: s.Reload, Enforce: s.Enforce, Reconcile: s.Reconcile,
+		Read: s, Ban: s, Allow: s, Deny: s, Undo: s, Past: s, Silence: s, Explain: s.Explain,
+		Live: s.Live, Keep: s.Keep, Reload: s.Reload, Enforce: s.Enforce, Reconcile: s.Reconcile,
 		Acknowledge: s.Acknowledge, Events: s.Feed,
 	}
 	if s.Notifier != nil {

@@ -13,8 +13,8 @@ import (
 )
 
 // Unban lifts all bans that lie within a prefix or cover it, and makes the engine forget the
-// evidence. An invalid prefix means all. For an address it asks the judge once, then flushes the
-// enforcer and the journal, once each.
+// evidence. An invalid prefix means all. It remembers the bans for [Service.Undo], unless all are
+// lifted.
 func (s *Service) Unban(
 	ctx context.Context, by control.Peer, within netip.Prefix,
 ) (control.Lifted, error) {
@@ -22,6 +22,22 @@ func (s *Service) Unban(
 		return s.unbanAll(ctx, by)
 	}
 
+	before := s.bansNow(ctx, within)
+	out, err := s.lift(ctx, by, within)
+	if err == nil {
+		s.remember(by, "unban", bans.Source(within),
+			func(ctx context.Context, by control.Peer) control.UndoneItem {
+				return s.restore(ctx, by, before)
+			})
+	}
+	return out, err
+}
+
+// lift is Unban for a prefix. For an address it asks the judge once, then flushes the enforcer and
+// the journal, once each.
+func (s *Service) lift(
+	ctx context.Context, by control.Peer, within netip.Prefix,
+) (control.Lifted, error) {
 	var ask *bans.Ask
 	var pardoned judge.Pardoned
 	var err error
