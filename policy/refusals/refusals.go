@@ -265,5 +265,8 @@ func (j *Judge) mayJudge(at int64, silent, active int) bool {
 // State returns the state as of the last look.
 func (j *Judge) State() State { return j.state }
 
+// Total returns how many refusals were counted since the beginning.
+func (j *Judge) Total() uint64 { return j.refused }
+
 // Len returns how many addresses are remembered.
 func (j *Judge) Len() int { return len(j.records) }

@@ -27,6 +27,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Log      toml.Primitive `toml:"log"`
 			Metrics  toml.Primitive `toml:"metrics"`
 			Notify   toml.Primitive `toml:"notify"`
+			Sensor   toml.Primitive `toml:"sensor"`
 		}
 	)
 
@@ -57,6 +58,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"log", top.Log, &raw.Log},
 		{"metrics", top.Metrics, &raw.Metrics},
 		{"notify", top.Notify, &raw.Notify},
+		{"sensor", top.Sensor, &raw.Sensor},
 	} {
 		if !md.IsDefined(s.name) {
 			continue

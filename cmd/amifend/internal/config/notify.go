@@ -65,7 +65,7 @@ func NotifyKinds() []string {
 	return []string{
 		KindAttack, "compromised_account", "bans_full", "server_down", "sources_hidden",
 		"ineffective_ban", "suspect_login", "account_attacked", "server_attacked",
-		"shared_source_guessing", "proved_source_guessing", "journal_failing", "notify_failing",
+		"shared_source_guessing", "proved_source_guessing", "journal_failing", "notify_failing", "unseen_requests",
 		"restart_needed", "misconfigured_endpoint", "spoof_suspected", "spoof_flood",
 	}
 }

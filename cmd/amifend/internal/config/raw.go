@@ -18,6 +18,7 @@ type rawConfig struct {
 	Log      rawLog      `toml:"log"`
 	Metrics  rawMetrics  `toml:"metrics"`
 	Notify   []rawTarget `toml:"notify"`
+	Sensor   rawSensor   `toml:"sensor"`
 
 	serverGiven bool // true even if Servers could not be read
 }
@@ -73,6 +74,11 @@ type rawFirewall struct {
 	SIPPorts value[ports]  `toml:"sip_ports"`
 	WSPorts  value[ports]  `toml:"ws_ports"`
 	MaxBans  value[int64]  `toml:"max_bans"`
+}
+
+type rawSensor struct {
+	Enabled    value[bool]  `toml:"enabled"`
+	NFLOGGroup value[int64] `toml:"nflog_group"`
 }
 
 type rawControl struct {

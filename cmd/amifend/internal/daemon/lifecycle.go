@@ -35,6 +35,7 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.reloader.endTrial(ctx) },
 		func() { d.watchProtected(ctx) },
 		func() { d.watchTable(ctx) },
+		func() { d.sensor.Run(ctx) },
 		func() { d.watchConditions(ctx) },
 		func() { d.feedWatchdog(ctx) },
 		func() { d.reportStatus(ctx) },

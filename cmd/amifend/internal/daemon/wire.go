@@ -22,6 +22,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
 )
@@ -45,6 +46,7 @@ type daemon struct {
 	reloader  *reloader
 	service   *operate.Service
 	metrics   *metrics.Server
+	sensor    *sensor.Sensor
 	hangup    <-chan os.Signal
 }
 
@@ -104,12 +106,13 @@ func serve(
 
 	// The parts for operators come last, since they ask all others.
 	allow := newAllowlist(s, watcher)
-	scraped := newMetrics(s, engine, enforcer, denier, fleet, watcher)
+	eye := newSensor(s, table, engine, fleet, watcher)
+	scraped := newMetrics(s, engine, enforcer, denier, fleet, watcher, eye)
 	reloader := &reloader{
 		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier,
 		watcher: watcher, allowlist: allow, metrics: scraped, servers: engine.Servers(),
 	}
-	service := newService(s, reloader, table, feed)
+	service := newService(s, reloader, table, feed, eye)
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
 		"firewall", table.String(), "adopted", adopted.Kernel, "restored", adopted.Journal)
@@ -117,7 +120,7 @@ func serve(
 		shared: s, table: table, watcher: watcher, denier: denier, enforcer: enforcer,
 		judge: engine, protected: newProtected(o.Log, set, engine, enforcer, denier), fleet: fleet,
 		plan: plan, allowlist: allow, reloader: reloader, service: service, metrics: scraped,
-		hangup: hangup,
+		sensor: eye, hangup: hangup,
 	}
 
 	// The command that caused this run is recorded only when all parts are built.
@@ -296,18 +299,18 @@ func newAllowlist(s *shared, watcher *protect.Watcher) *allowlist.Keeper {
 
 func newMetrics(
 	s *shared, engine *judge.Judge, enforcer *enforce.Enforcer, denier *enforce.Denier,
-	fleet *stream.Fleet, watcher *protect.Watcher,
+	fleet *stream.Fleet, watcher *protect.Watcher, eye *sensor.Sensor,
 ) *metrics.Server {
 	return metrics.New(s.options.Config.Metrics, s.options.Log, metrics.Sources{
 		Version: s.options.Version, Config: s.live.Load, Judge: engine, Enforcer: enforcer,
 		Denier: denier, Sessions: fleet.Sessions, Watcher: watcher, Journal: s.journal, Book: s.alerts,
-		Waiting: func() int { return len(s.events) },
+		Waiting: func() int { return len(s.events) }, Sensor: eye.Status,
 	})
 }
 
 // newService returns the service, which answers operators by the parts that the reloader has too.
 func newService(
-	s *shared, r *reloader, table enforce.WatchedTable, feed *control.Feed,
+	s *shared, r *reloader, table enforce.WatchedTable, feed *control.Feed, eye *sensor.Sensor,
 ) *operate.Service {
 	o := s.options
 	return operate.New(operate.Options{
@@ -317,7 +320,7 @@ func newService(
 		Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
-		Confined:       o.confined,
+		Confined: o.confined, Sensor: eye.Status,
 		MetricsProblem: r.metrics.Problem,
 	})
 }
@@ -329,8 +332,36 @@ func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
 		return enforce.Dry{}, nil
 	}
 
-	return enforce.OpenKernel(firewall.Options{
+	f := firewall.Options{
 		Table: c.Firewall.Table, Ports: c.Firewall.Ports(), MaxBans: c.Firewall.MaxBans,
 		Allow: allowlist.ForKernel(set), NetNS: o.NetNS,
-	})
+	}
+	if c.Sensor.Enabled {
+		f.Sensor = &firewall.Sensor{Group: c.Sensor.Group}
+	}
+	return enforce.OpenKernel(f)
+}
+
+// newSensor returns the kernel sensor. It needs the kernel's table, so a dry run has none.
+func newSensor(
+	s *shared, table enforce.WatchedTable, engine *judge.Judge, fleet *stream.Fleet,
+	watcher *protect.Watcher,
+) *sensor.Sensor {
+	c := s.options.Config
+	o := sensor.Options{
+		Group: c.Sensor.Group, NetNS: s.options.NetNS, Sessions: fleet.Sessions, Watcher: watcher,
+		Hasher: engine.Hasher(), Out: s.events, Alerts: s.alerts, Clock: s.clock, Log: s.options.Log,
+	}
+
+	// A nil pointer in an interface is not nil.
+	kernel, ok := table.(*enforce.Kernel)
+	switch {
+	case !c.Sensor.Enabled:
+		o.Off = "[sensor] enabled = false"
+	case !ok:
+		o.Off = "amifend does not touch the kernel: it is a dry run"
+	default:
+		o.Table = kernel
+	}
+	return sensor.New(o)
 }
