@@ -25,6 +25,8 @@ const (
 
 	setRefused4 = "refused4"
 	setRefused6 = "refused6"
+	setAgain4   = "again4"
+	setAgain6   = "again6"
 	setWatched4 = "watched4"
 	setWatched6 = "watched6"
 )
@@ -36,6 +38,10 @@ const (
 
 	// refusedTime is how long a destination is remembered after its last refusal.
 	refusedTime = time.Minute
+
+	// againTime is how long a refusal over TCP is remembered after it was sent last: longer than
+	// Linux waits before it sends a segment again.
+	againTime = 5 * time.Minute
 
 	// watchedTime is how long all refusals and successes to a destination are logged.
 	watchedTime = 10 * time.Minute
@@ -60,6 +66,7 @@ const DefaultGroup = 5061
 //	answers, passing           the base chains: answers from the SIP and WebSocket ports go on
 //	answers_udp, _tcp, _ws     answers 401 and 407 go to refused, 200 to accepted
 //	refused4, refused6         refusals (packets) by server, destination and protocol, a minute long
+//	again4, again6             refusals over TCP that were counted, so that none counts twice
 //	watched4, watched6         destinations of which all refusals and successes are logged
 //
 // Refusals to others are sampled. What is logged goes to an NFLOG group: see [OpenAnswers].
@@ -101,7 +108,23 @@ func (t *Table) sensorSets() []*nftables.Set {
 	}
 	return []*nftables.Set{
 		refusedSet(t.table, false), refusedSet(t.table, true),
+		againSet(t.table, false), againSet(t.table, true),
 		watchedSet(t.table, false), watchedSet(t.table, true),
+	}
+}
+
+// againSet has a key of the destination's address and the sequence number of a segment, which has the
+// size of a mark. It holds what was counted, so that a segment that is sent again is not.
+func againSet(table *nftables.Table, is6 bool) *nftables.Set {
+	name, addr := setAgain4, nftables.TypeIPAddr
+	if is6 {
+		name, addr = setAgain6, nftables.TypeIP6Addr
+	}
+	return &nftables.Set{
+		Table: table, Name: name, Concatenation: true,
+		KeyType:      nftables.MustConcatSetType(addr, nftables.TypeMark),
+		KeyByteOrder: binaryutil.BigEndian, Dynamic: true, HasTimeout: true, Timeout: againTime,
+		Size: sensorSize, Comment: "amifend: refusals over TCP, each segment once",
 	}
 }
 
@@ -183,7 +206,7 @@ func (t *Table) tryRules(r *sensorRules) error {
 	var errs []error
 	for _, is6 := range []bool{false, true} {
 		errs = append(errs, c.AddSet(refusedSet(r.table, is6), nil),
-			c.AddSet(watchedSet(r.table, is6), nil))
+			c.AddSet(againSet(r.table, is6), nil), c.AddSet(watchedSet(r.table, is6), nil))
 	}
 	chains := r.chains()
 	for _, ch := range chains {
@@ -227,7 +250,9 @@ func (t *Table) queueNoSensor(s snapshot) {
 	if t.able().Counts {
 		return
 	}
-	for _, name := range []string{setRefused4, setRefused6, setWatched4, setWatched6} {
+	for _, name := range []string{
+		setRefused4, setRefused6, setAgain4, setAgain6, setWatched4, setWatched6,
+	} {
 		if set := s.sets[name]; set != nil {
 			t.write.DelSet(set)
 		}

@@ -120,7 +120,11 @@ func (r *sensorRules) byStatus(base expr.PayloadBase, offset uint32) (rules [][]
 
 // refused counts a refusal, and logs it: each one to a watched destination, else a sample.
 func (r *sensorRules) refused() [][]expr.Any {
-	rules := [][]expr.Any{countRefusal(false), countRefusal(true)}
+	var rules [][]expr.Any
+	if r.streams {
+		rules = append(rules, countedBefore(false), countedBefore(true), segment(false), segment(true))
+	}
+	rules = append(rules, countRefusal(false), countRefusal(true))
 	if r.logs {
 		rules = append(append(rules, r.watched(expr.VerdictGoto)...), r.log())
 	}
@@ -148,6 +152,37 @@ func (r *sensorRules) log() []expr.Any {
 			Group: r.group, Snaplen: loggedBytes, QThreshold: 1,
 		},
 	}
+}
+
+// countedBefore returns from a segment that was counted before, and remembers it longer. TCP sends a
+// segment again when the peer is gone, or banned meanwhile: that would look like further refusals.
+func countedBefore(is6 bool) []expr.Any {
+	exprs := segment(is6)
+	update := exprs[len(exprs)-1].(*expr.Dynset)
+	found := &expr.Lookup{SourceRegister: update.SrcRegKey, SetName: update.SetName}
+	return append(exprs[:len(exprs)-1], found, update, verdict(expr.VerdictReturn))
+}
+
+// segment remembers a segment of TCP by its destination and sequence number.
+func segment(is6 bool) []expr.Any {
+	const seqOffset = 4 // RFC 9293
+	set, to, seq := setAgain4, uint32(reg32), uint32(reg32+1)
+	if is6 {
+		set, to, seq = setAgain6, unix.NFT_REG_1, unix.NFT_REG_2
+	}
+	exprs := destination(is6)
+	exprs[len(exprs)-1].(*expr.Payload).DestRegister = to
+
+	// The address must not be loaded before the protocol is compared: both take a register.
+	proto := []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal([]byte{byte(TCP)}),
+	}
+	return slices.Concat(proto, exprs, []expr.Any{
+		&expr.Payload{
+			DestRegister: seq, Base: expr.PayloadBaseTransportHeader, Offset: seqOffset, Len: 4,
+		},
+		&expr.Dynset{SrcRegKey: to, SetName: set, Operation: unix.NFT_DYNSET_OP_UPDATE},
+	})
 }
 
 // countRefusal counts in the set of a family, by the server, the destination and the protocol.

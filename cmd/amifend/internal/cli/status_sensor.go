@@ -42,7 +42,7 @@ func sensorText(s control.Sensor) string {
 		switch {
 		case one.Silent > 0:
 			fmt.Fprintf(&b, "\n          %s: %s with refusals that no event explains", one.Name,
-				wording.Count(one.Silent, "address"))
+				wording.Count(one.Silent, "source"))
 		case !one.Judging && one.Problem != "":
 			fmt.Fprintf(&b, "\n          %s is not compared: %s", one.Name, one.Problem)
 		}
