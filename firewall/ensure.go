@@ -30,19 +30,22 @@ func (t *Table) Ensure(ctx context.Context) error {
 	defer t.writeMu.Unlock()
 
 	// Look before the first change: a table of somebody else stays as it is.
-	dormant, err := t.checkOurs()
+	there, err := t.checkOurs()
 	if err != nil {
 		return fmt.Errorf("ensure table: %w", err)
 	}
 
 	// The kernel refuses to wake a table and to add a chain to it in one transaction (EINVAL).
-	if dormant {
+	if there.table != nil && there.table.Flags&nftables.TableFlagDormant != 0 {
 		if err := t.wake(); err != nil {
 			return err
 		}
 	}
 
-	err = t.changeAllow(t.queueLayout)
+	err = t.changeAllow(func() error {
+		t.queueNoSensor(there)
+		return t.queueLayout()
+	})
 	if errors.Is(err, unix.ENOENT) { // somebody deleted it during the change
 		return fmt.Errorf("ensure table: %w (%w)", ErrGone, err)
 	}
@@ -64,11 +67,10 @@ func (t *Table) wake() error {
 	return kernelError("wake the dormant table (flags dormant)", t.write.Flush())
 }
 
-// checkOurs returns a *ForeignError if the table is somebody else's, and reports whether the table is
-// dormant. The look takes several messages,
-// and a table that is deleted and made again in between looks like neither. So only what is found
-// twice counts.
-func (t *Table) checkOurs() (dormant bool, err error) {
+// checkOurs returns what is there, and a *ForeignError if the table is somebody else's. The look takes
+// several messages, and a table that is deleted and made again in between looks like neither. So only
+// what is found twice counts.
+func (t *Table) checkOurs() (snapshot, error) {
 	var foreign *ForeignError
 	for range 2 {
 		s, err := t.inspect(t.write)
@@ -76,10 +78,10 @@ func (t *Table) checkOurs() (dormant bool, err error) {
 			err = t.checkForeign(s)
 		}
 		if !errors.As(err, &foreign) {
-			return s.table != nil && s.table.Flags&nftables.TableFlagDormant != 0, err
+			return s, err
 		}
 	}
-	return false, foreign
+	return snapshot{}, foreign
 }
 
 // changeAllow commits, in one transaction, the messages of queue and the changes of the allow sets.
@@ -131,8 +133,8 @@ func (t *Table) queueLayout() error {
 	// All chains come before the first rule, since rules jump to them.
 	for _, r := range chains {
 		chain := &nftables.Chain{Name: r.name, Table: t.table}
-		if r.name == chainPre {
-			chain = t.baseChain()
+		if r.hook != nil {
+			chain = t.baseChain(r)
 		}
 		c.AddChain(chain)
 		c.FlushChain(chain)
@@ -143,12 +145,11 @@ func (t *Table) queueLayout() error {
 	return errors.Join(errs...)
 }
 
-func (t *Table) baseChain() *nftables.Chain {
-	policy := nftables.ChainPolicyAccept
+func (t *Table) baseChain(r chainRules) *nftables.Chain {
+	policy, priority := nftables.ChainPolicyAccept, nftables.ChainPriority(r.priority())
 	return &nftables.Chain{
-		Name: chainPre, Table: t.table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(chainPriority),
-		Policy: &policy,
+		Name: r.name, Table: t.table, Type: nftables.ChainTypeFilter, Hooknum: r.hook,
+		Priority: &priority, Policy: &policy,
 	}
 }
 

@@ -107,13 +107,15 @@ func (t *Table) checkForeign(s snapshot) error {
 	}
 
 	// Ensure would flush these chains, and the kernel does not change a hook.
-	if c, ok := s.chains[chainPre]; ok && !isOurHook(c) {
-		return foreign("its chain %s does not have our hook: filter, prerouting, priority %d",
-			chainPre, chainPriority)
-	}
-	for _, name := range []string{chainSIP, chainStream} {
-		if c, ok := s.chains[name]; ok && c.Hooknum != nil {
-			return foreign("its chain %s has a hook", name)
+	for _, want := range t.rules(t.discoverySet()) {
+		c, ok := s.chains[want.name]
+		switch {
+		case !ok:
+		case want.hook == nil && c.Hooknum != nil:
+			return foreign("its chain %s has a hook", want.name)
+		case want.hook != nil && !want.hasHookOf(c):
+			return foreign("its chain %s does not have our hook: filter, %s, priority %d",
+				want.name, hookName(want.hook), want.priority())
 		}
 	}
 
@@ -125,16 +127,22 @@ func (t *Table) checkForeign(s snapshot) error {
 	return nil
 }
 
-func isOurHook(c *nftables.Chain) bool {
-	return c.Hooknum != nil && c.Priority != nil && c.Type == nftables.ChainTypeFilter &&
-		*c.Hooknum == *nftables.ChainHookPrerouting && *c.Priority == chainPriority
+// hookName returns the name of a hook that one of our chains has.
+func hookName(hook *nftables.ChainHook) string {
+	switch *hook {
+	case *nftables.ChainHookPrerouting:
+		return "prerouting"
+	case *nftables.ChainHookForward:
+		return "forward"
+	}
+	return "output"
 }
 
 func (t *Table) wantedSets() []*nftables.Set {
 	return slices.Concat(t.ksets, []*nftables.Set{
 		allowSet(t.table, false), allowSet(t.table, true),
 		denySet(t.table, false), denySet(t.table, true),
-	}, t.feedSets())
+	}, t.feedSets(), t.sensorSets())
 }
 
 // complete reports whether the kernel has the layout that Ensure makes: a check by names and
@@ -158,8 +166,7 @@ func (t *Table) complete(c *nftables.Conn) (bool, error) {
 	// The number of rules is enough to notice a flushed chain or an inserted rule.
 	for _, want := range t.rules(t.discoverySet()) {
 		chain := s.chains[want.name]
-		if chain == nil || want.name == chainPre && (!isOurHook(chain) || chain.Policy == nil ||
-			*chain.Policy != nftables.ChainPolicyAccept) {
+		if chain == nil || !want.isIn(chain) {
 			return false, nil
 		}
 

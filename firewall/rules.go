@@ -33,6 +33,28 @@ func discoveryTypes() []byte {
 type chainRules struct {
 	name  string
 	rules [][]expr.Any
+	hook  *nftables.ChainHook // nil: only other chains lead to it
+}
+
+// priority returns the priority of a base chain.
+func (r chainRules) priority() int32 {
+	if r.name == chainPre {
+		return chainPriority
+	}
+	return answerPriority
+}
+
+// isIn reports whether a chain of the kernel has the hook of r, and accepts what no rule decides.
+func (r chainRules) isIn(c *nftables.Chain) bool {
+	if r.hook == nil {
+		return c.Hooknum == nil
+	}
+	return r.hasHookOf(c) && c.Policy != nil && *c.Policy == nftables.ChainPolicyAccept
+}
+
+func (r chainRules) hasHookOf(c *nftables.Chain) bool {
+	return c.Hooknum != nil && c.Priority != nil && c.Type == nftables.ChainTypeFilter &&
+		*c.Hooknum == *r.hook && int32(*c.Priority) == r.priority()
 }
 
 // rules returns the rules of all chains, the base chain first. The ports are ranges in rules of
@@ -59,11 +81,15 @@ func (t *Table) rules(discovery *nftables.Set) []chainRules {
 	// other scopes are reached by packets to their ports only.
 	pre = slices.Concat(pre, t.drops(ScopeAll), t.jumps(ScopeSIP, chainSIP),
 		t.jumps(ScopeStream, chainStream))
-	return []chainRules{
-		{chainPre, pre},
-		{chainSIP, t.drops(ScopeSIP)},
-		{chainStream, t.drops(ScopeStream)},
+	chains := []chainRules{
+		{name: chainPre, rules: pre, hook: nftables.ChainHookPrerouting},
+		{name: chainSIP, rules: t.drops(ScopeSIP)},
+		{name: chainStream, rules: t.drops(ScopeStream)},
 	}
+	if t.able().Counts {
+		chains = append(chains, t.sensorRules().chains()...)
+	}
+	return chains
 }
 
 // drops returns the rules that look up the sets of a scope.

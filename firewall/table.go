@@ -30,6 +30,8 @@ type Options struct {
 	Feeds []string
 	// descriptor of the network namespace to work in; 0: that of the calling thread
 	NetNS int
+	// watches the answers of the PBXs; nil: nothing does
+	Sensor *Sensor
 	// how often Watch checks by itself, should the kernel's notifications be lost; default 5 s
 	Poll time.Duration
 }
@@ -60,6 +62,13 @@ type Table struct {
 
 	dumps *dumper // of whole sets
 
+	group   uint16        // of NFLOG
+	support SensorSupport // as probed
+	ended   atomic.Bool   // the sensor, by EndSensor
+	watchMu sync.Mutex
+	watch   *nftables.Conn // for the watched alone; nil: there is no sensor
+	refused *dumper        // of refusals; nil as watch
+
 	denyMu sync.Mutex
 	lists  *nftables.Conn // for the deny sets alone: their long transactions make nobody wait
 
@@ -87,18 +96,23 @@ func Open(o Options) (*Table, error) {
 	}
 
 	// Close what is open already if a later step fails.
-	if err := t.dial(o.NetNS); err != nil {
+	if err := t.dial(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open firewall: %w", err), t.Close())
 	}
 	var err error
-	if t.updates, err = probeUpdates(t.write); err != nil {
+	t.updates, err = probeUpdates(t.write)
+	if err == nil && o.Sensor != nil {
+		err = t.openSensor(o)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open firewall: %w", err), t.Close())
 	}
 
 	return t, nil
 }
 
-func (t *Table) dial(netns int) (err error) {
+func (t *Table) dial(o Options) (err error) {
+	netns := o.NetNS
 	if t.write, err = dial(netns); err != nil {
 		return err
 	}
@@ -107,6 +121,14 @@ func (t *Table) dial(netns int) (err error) {
 	}
 	if t.lists, err = dial(netns); err != nil {
 		return err
+	}
+	if o.Sensor != nil {
+		if t.watch, err = dial(netns); err != nil {
+			return err
+		}
+		if t.refused, err = dialDumper(netns); err != nil {
+			return err
+		}
 	}
 	if t.dumps, err = dialDumper(netns); err != nil {
 		return err
@@ -121,9 +143,21 @@ func (t *Table) dial(netns int) (err error) {
 	return err
 }
 
+// openSensor finds out what the kernel can do for the sensor.
+func (t *Table) openSensor(o Options) error {
+	t.group = o.Sensor.Group
+	if t.group == 0 {
+		t.group = DefaultGroup
+	}
+	return t.probeSensor()
+}
+
 func (t *Table) ownPorts() ([]uint32, error) {
 	var ports []uint32
-	for _, c := range []*nftables.Conn{t.write, t.lists} {
+	for _, c := range []*nftables.Conn{t.write, t.lists, t.watch} {
+		if c == nil {
+			continue
+		}
 		port, err := c.GetPortID()
 		if err != nil {
 			return nil, fmt.Errorf("get netlink port: %w", err)
@@ -185,15 +219,17 @@ func (t *Table) Close() error {
 	}
 	t.denyMu.Lock() // a SetDeny that runs ends after its transaction
 	defer t.denyMu.Unlock()
+	t.watchMu.Lock()
+	defer t.watchMu.Unlock()
 
 	var errs []error
-	for _, c := range []*nftables.Conn{t.write, t.read, t.lists} {
+	for _, c := range []*nftables.Conn{t.write, t.read, t.lists, t.watch} {
 		if c != nil {
 			errs = append(errs, c.CloseLasting())
 		}
 	}
 
-	errs = append(errs, t.dumps.close())
+	errs = append(errs, t.dumps.close(), t.refused.close())
 	if t.monitor != nil {
 		errs = append(errs, t.monitor.Close())
 	}

@@ -3,8 +3,8 @@ package policy
 // Kind is the kind of an observed event. The names are Asterisk's event names.
 type Kind uint8
 
-// The kinds: Asterisk's fifteen security events, and an injection attempt, which a decoder finds in
-// an event. The zero value is none of them and weighs nothing.
+// The kinds: Asterisk's fifteen security events, an injection attempt, which a decoder finds in an
+// event, and an unseen request. The zero value is none of them and weighs nothing.
 const (
 	KindNone Kind = iota
 	KindInvalidAccountID
@@ -23,6 +23,9 @@ const (
 	KindMemoryLimit
 	KindAuthMethodNotAllowed
 	KindInjection // evidence only; observations say Injected
+	// KindUnseenRequest is a request of which the PBX raised no event, as a witness in the kernel saw
+	// it: its Call-ID is not valid UTF-8.
+	KindUnseenRequest
 
 	// KindCount is one more than the largest kind.
 	KindCount
@@ -47,6 +50,7 @@ var kindNames = [KindCount]string{
 	KindMemoryLimit:             "MemoryLimit",
 	KindAuthMethodNotAllowed:    "AuthMethodNotAllowed",
 	KindInjection:               "injection",
+	KindUnseenRequest:           "UnseenRequest",
 }
 
 // String returns Asterisk's name of the event, or "unknown" for a value that is no kind.

@@ -28,6 +28,7 @@ type Observation struct {
 	Unknown   bool // the account is `<unknown>`: the PBX identified nobody
 	// the packet bore an injection attempt; Source is certain, Kind and the rest are not believed
 	Injected bool
+	Accepted bool // a KindUnseenRequest that was a REGISTER or INVITE, and was answered with 200
 	// [Hasher.Session] of the session's name; with Server and Source the key of one request
 	Session uint64
 	Account Label // [Hasher.Label] of the account's name

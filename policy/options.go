@@ -103,6 +103,7 @@ func DefaultOptions() Options {
 			KindInvalidTransport:        0.25,
 			KindSessionLimit:            0.25,
 			KindInjection:               1,
+			KindUnseenRequest:           1,
 		},
 		UnknownWeight: 1,
 		MaxSources:    1_000_000,

@@ -23,7 +23,7 @@ func TestDefaultsAreThoseOfTheIssue(t *testing.T) {
 		KindInvalidAccountID: 1, KindFailedACL: 1, KindChallengeResponseFailed: 0.5, KindInvalidPassword: 0.5,
 		KindRequestBadFormat: 0.5, KindRequestNotAllowed: 0.5,
 		KindRequestNotSupported: 0.25, KindInvalidTransport: 0.25,
-		KindSessionLimit: 0.25, KindInjection: 1,
+		KindSessionLimit: 0.25, KindInjection: 1, KindUnseenRequest: 1,
 	}
 	for k, w := range o.Weights {
 		if w != want[Kind(k)] {

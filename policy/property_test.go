@@ -45,6 +45,7 @@ func anyObservation(now *int64) *rapid.Generator[Observation] {
 			Password: flag.Draw(t, "password"),
 			Unknown:  flag.Draw(t, "unknown"),
 			Injected: rare.Draw(t, "injected"),
+			Accepted: flag.Draw(t, "accepted"),
 			Session:  rapid.Uint64Range(0, 2).Draw(t, "session"),
 			Account: hasher.Label(
 				[]byte(rapid.SampledFrom([]string{"a", "b", unknown}).Draw(t, "account")),

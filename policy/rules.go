@@ -39,6 +39,7 @@ const (
 	RuleAMIGuessing
 
 	RuleSharedGuessing // also of the ban that ban_shared_sources makes of it
+	RuleUnseen
 
 	ruleCount
 )
@@ -78,6 +79,11 @@ var rules = [ruleCount]RuleInfo{
 	RuleInjection: {
 		Name:    "injection",
 		Meaning: "bans at once who sends text that is made to look like an event",
+	},
+	RuleUnseen: {
+		Name: "unseen_request",
+		Meaning: "bans at once who sends a request that Asterisk raises no event of, as the kernel " +
+			"sensor saw",
 	},
 	RuleCanary: {
 		Name:    "canary_account",

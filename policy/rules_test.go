@@ -53,6 +53,10 @@ var switches = map[Rule]struct {
 		play: func(l *lab) { l.feed(injected(registered(attacker))) },
 		on:   []string{"ban 203.0.113.5/32 sip 10m0s injection"},
 	},
+	RuleUnseen: {
+		play: func(l *lab) { l.feed(unseen(attacker)) },
+		on:   []string{"ban 203.0.113.5/32 sip 10m0s unseen_request"},
+	},
 	RuleCanary: {
 		options: func(o *Options) { o.Canaries = []string{"canary"} },
 		play:    func(l *lab) { l.feed(wrong(attacker, "canary")) },

@@ -44,6 +44,7 @@ const (
 	JournalFailing = "journal_failing"
 	RestartNeeded  = "restart_needed"
 	NotifyFailing  = "notify_failing"
+	UnseenRequests = "unseen_requests"
 	FeedStale      = "feed_stale"
 
 	UnexpectedCountry = "unexpected_country"
@@ -65,6 +66,8 @@ var kinds = []Kind{
 	{"server_attacked", Warning, true, 3 * time.Hour},
 	{"shared_source_guessing", Warning, true, day + 2*time.Hour},
 	{"proved_source_guessing", Warning, true, 8 * time.Hour},
+	// over UDP a sender can have the answers sent to somebody else
+	{UnseenRequests, Warning, true, 15 * time.Minute},
 	{JournalFailing, Warning, false, 0},
 	{NotifyFailing, Warning, false, 0},
 	{FeedStale, Warning, false, 0},

@@ -42,10 +42,14 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 	}
 
 	// Opening the table tries the right and the kernel's support for real.
-	t, err := firewall.Open(firewall.Options{
+	f := firewall.Options{
 		Table: name, Ports: c.Firewall.Ports(),
 		MaxBans: c.Firewall.MaxBans, NetNS: netns,
-	})
+	}
+	if c.Sensor.Enabled {
+		f.Sensor = &firewall.Sensor{Group: c.Sensor.Group}
+	}
+	t, err := firewall.Open(f)
 	if err != nil {
 		s.add(bad, "", "%s", err)
 		return s
@@ -53,11 +57,28 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 	defer t.Close()
 
 	s.ok("nftables can be used: the right (CAP_NET_ADMIN) and the kernel's support are there")
+	checkSensor(&s, c, t.Sensor())
 	if err := checkTable(ctx, &s, bad, t, name); err != nil {
 		s.add(bad, "", "%s", err)
 	}
 
 	return s
+}
+
+// checkSensor reports what the kernel can do for the sensor.
+func checkSensor(s *section, c *config.Config, can firewall.SensorSupport) {
+	switch {
+	case !c.Sensor.Enabled:
+		s.note("the kernel sensor is off ([sensor] enabled = false): requests that Asterisk does not " +
+			"report are not seen")
+	case can.Err != nil && !can.Counts:
+		s.warn("the kernel sensor cannot work: %s", can.Err)
+	case can.Err != nil:
+		s.warn("the kernel sensor works in part: %s", can.Err)
+	default:
+		s.ok("the kernel sensor can work: it sees requests that Asterisk does not report, where this " +
+			"machine is the PBX or its gateway")
+	}
 }
 
 // checkTable reports what the kernel has under our table's name.

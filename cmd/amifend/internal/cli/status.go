@@ -158,6 +158,9 @@ func detailsText(s control.Status) string {
 		fmt.Fprintf(&b, "journal   %s, %.1f MB: %s\n", j.Path, float64(j.Size)/1e6, state)
 	}
 
+	if s.Sensor != nil {
+		fmt.Fprintf(&b, "sensor    %s\n", sensorText(*s.Sensor))
+	}
 	if s.Confined != nil {
 		fmt.Fprintf(&b, "confined  %s\n", confinedText(*s.Confined))
 	}

@@ -45,6 +45,7 @@ type Config struct {
 	Geo      Geo
 	Report   Report
 	Feeds    []Feed // names are unique
+	Sensor   Sensor
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
 	// users of this machine can read. `check` fails on them, `run` logs them.
@@ -161,6 +162,7 @@ func (l *loader) load(src []byte) *Config {
 		Geo:      l.geo(raw.Geo),
 		Report:   l.report(raw.Report),
 		Feeds:    l.feeds(raw.Feeds),
+		Sensor:   l.sensor(raw.Sensor),
 	}
 	c.Warnings = l.warnings // complete only now
 	return c

@@ -107,6 +107,10 @@ sip_ports = [5160, "5060-5061/udp"]
 ws_ports = [8088, "8443-8444/tcp"]
 max_bans = 1000
 
+[sensor]
+enabled = false
+nflog_group = 77
+
 [control]
 socket = "/tmp/control.sock"
 read_group = "pbx"
@@ -216,6 +220,7 @@ file = "drop.txt"
 				{Protocol: firewall.TCP, First: 8443, Last: 8444},
 			},
 		},
+		Sensor:  Sensor{Enabled: false, Group: 77},
 		Control: Control{Socket: "/tmp/control.sock", ReadGroup: "pbx", AdminGroup: "27"},
 		State:   State{Directory: "/srv/amifend", Retain: 30 * 24 * time.Hour, MaxSize: 100 << 20},
 		Log:     Log{slog.LevelDebug, "json"},
@@ -457,6 +462,10 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{
 			"list of numbers", server + "[allow]\nprefixes = [1]", "allow.prefixes", "prefixes",
 			"holds a number",
+		},
+		{
+			"NFLOG group", server + "[sensor]\nnflog_group = 65536", "sensor.nflog_group", "nflog_group",
+			"65536 is out of range; write a number from 1 to 65535",
 		},
 		{
 			"backend", server + "[firewall]\nbackend = \"iptables\"", "firewall.backend", "backend",

@@ -30,6 +30,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Geo      toml.Primitive `toml:"geo"`
 			Report   toml.Primitive `toml:"report"`
 			Feed     toml.Primitive `toml:"feed"`
+			Sensor   toml.Primitive `toml:"sensor"`
 		}
 	)
 
@@ -63,6 +64,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"geo", top.Geo, &raw.Geo},
 		{"report", top.Report, &raw.Report},
 		{"feed", top.Feed, &raw.Feeds},
+		{"sensor", top.Sensor, &raw.Sensor},
 	} {
 		if !md.IsDefined(s.name) {
 			continue

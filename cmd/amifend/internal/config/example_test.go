@@ -97,6 +97,10 @@ func TestExampleShowsTheTrueDefaults(t *testing.T) {
 		t.Errorf("firewall: %+v", want.Firewall)
 	}
 
+	if want.Sensor != (Sensor{Enabled: true, Group: firewall.DefaultGroup}) {
+		t.Errorf("sensor: %+v", want.Sensor)
+	}
+
 	if !reflect.DeepEqual(want.Policy, policy.DefaultOptions()) {
 		t.Errorf("policy: %+v, want the engine's defaults", want.Policy)
 	}

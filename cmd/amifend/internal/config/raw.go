@@ -21,6 +21,7 @@ type rawConfig struct {
 	Geo      rawGeo      `toml:"geo"`
 	Report   rawReport   `toml:"report"`
 	Feeds    []rawFeed   `toml:"feed"`
+	Sensor   rawSensor   `toml:"sensor"`
 
 	serverGiven bool // true even if Servers could not be read
 }
@@ -76,6 +77,11 @@ type rawFirewall struct {
 	SIPPorts value[ports]  `toml:"sip_ports"`
 	WSPorts  value[ports]  `toml:"ws_ports"`
 	MaxBans  value[int64]  `toml:"max_bans"`
+}
+
+type rawSensor struct {
+	Enabled    value[bool]  `toml:"enabled"`
+	NFLOGGroup value[int64] `toml:"nflog_group"`
 }
 
 type rawControl struct {

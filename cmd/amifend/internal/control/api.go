@@ -31,6 +31,28 @@ type Status struct {
 	SharedMore    int            `json:"shared_sources_more"` // how many are left out
 
 	Confined *Confined `json:"confined,omitempty"` // absent: the process is not confined
+
+	Sensor *Sensor `json:"sensor,omitempty"`
+}
+
+// Sensor is the state of the kernel sensor, which sees requests that Asterisk does not report.
+type Sensor struct {
+	On       bool           `json:"on"`
+	Problem  string         `json:"problem,omitempty"` // why it is off, or what it cannot do
+	Logs     bool           `json:"logs"`              // it reads answers, which gives evidence
+	Evidence uint64         `json:"evidence"`          // hidden requests that it saw, since the start
+	Accepted uint64         `json:"accepted"`          // those that the PBX accepted: a password is known
+	Lost     uint64         `json:"lost"`              // how often it was too slow
+	Servers  []SensorServer `json:"servers"`
+}
+
+// SensorServer is the state of the kernel sensor for one PBX.
+type SensorServer struct {
+	Name    string `json:"name"`
+	Judging bool   `json:"judging"`           // it compares refusals with events
+	Problem string `json:"problem,omitempty"` // why it does not
+	Refused uint64 `json:"refused"`           // requests that the PBX refused, since it judges
+	Silent  int    `json:"silent"`            // addresses with refusals that no event explains, now
 }
 
 // Confined is what the daemon's process may still do, whoever is in control of it.

@@ -37,6 +37,11 @@ func fixedKeys() []fixedKey {
 			func(next, old *config.Config) { next.Log = old.Log },
 		},
 		{
+			"[sensor]",
+			func(c *config.Config) any { return c.Sensor },
+			func(next, old *config.Config) { next.Sensor = old.Sensor },
+		},
+		{
 			"[firewall] backend, table or max_bans",
 			func(c *config.Config) any {
 				f := c.Firewall

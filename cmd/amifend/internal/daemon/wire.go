@@ -26,6 +26,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
 )
@@ -52,6 +53,7 @@ type daemon struct {
 	reloader  *reloader
 	service   *operate.Service
 	metrics   *metrics.Server
+	sensor    *sensor.Sensor
 	hangup    <-chan os.Signal
 }
 
@@ -115,15 +117,16 @@ func serve(
 	// The parts for operators come last, since they ask all others.
 	allow := newAllowlist(s, watcher)
 	denied := newDenials(s, denier)
+	eye := newSensor(s, table, engine, fleet, watcher)
 	scraped := newMetrics(s, engine, enforcer, fleet, watcher, metrics.Sources{
-		Denier: denier, Feeder: feeder, Keeper: keeper,
+		Denier: denier, Feeder: feeder, Keeper: keeper, Sensor: eye.Status,
 	})
 	reloader := &reloader{
 		shared: s, fleet: fleet, judge: engine, enforcer: enforcer, denier: denier, denials: denied,
 		feeder: feeder, keeper: keeper, watcher: watcher, allowlist: allow, metrics: scraped,
 		servers: engine.Servers(),
 	}
-	service := newService(s, reloader, table, events)
+	service := newService(s, reloader, table, events, eye)
 
 	o.Log.Info("amifend runs", "servers", len(o.Config.Servers), "protected", len(set.Entries),
 		"firewall", table.String(), "adopted", adopted.Kernel, "restored", adopted.Journal)
@@ -132,7 +135,7 @@ func serve(
 		feeder: feeder, keeper: keeper, enforcer: enforcer, judge: engine, fleet: fleet,
 		protected: newProtected(o.Log, set, engine, enforcer, denier, feeder),
 		plan:      plan, allowlist: allow, reloader: reloader, service: service, metrics: scraped,
-		hangup: hangup,
+		sensor: eye, hangup: hangup,
 	}
 
 	// The command that caused this run is recorded only when all parts are built.
@@ -350,7 +353,7 @@ func newMetrics(
 
 // newService returns the service, which answers operators by the parts that the reloader has too.
 func newService(
-	s *shared, r *reloader, table enforce.WatchedTable, feed *control.Feed,
+	s *shared, r *reloader, table enforce.WatchedTable, feed *control.Feed, eye *sensor.Sensor,
 ) *operate.Service {
 	o := s.options
 	return operate.New(operate.Options{
@@ -361,7 +364,7 @@ func newService(
 		Atlas: s.atlas, Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
-		Confined:       o.confined,
+		Confined: o.confined, Sensor: eye.Status,
 		MetricsProblem: r.metrics.Problem,
 	})
 }
@@ -373,8 +376,36 @@ func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
 		return enforce.Dry{}, nil
 	}
 
-	return enforce.OpenKernel(firewall.Options{
+	f := firewall.Options{
 		Table: c.Firewall.Table, Ports: c.Firewall.Ports(), MaxBans: c.Firewall.MaxBans,
 		Allow: allowlist.ForKernel(set), NetNS: o.NetNS, Feeds: feedNames(c),
-	})
+	}
+	if c.Sensor.Enabled {
+		f.Sensor = &firewall.Sensor{Group: c.Sensor.Group}
+	}
+	return enforce.OpenKernel(f)
+}
+
+// newSensor returns the kernel sensor. It needs the kernel's table, so a dry run has none.
+func newSensor(
+	s *shared, table enforce.WatchedTable, engine *judge.Judge, fleet *stream.Fleet,
+	watcher *protect.Watcher,
+) *sensor.Sensor {
+	c := s.options.Config
+	o := sensor.Options{
+		Group: c.Sensor.Group, NetNS: s.options.NetNS, Sessions: fleet.Sessions, Watcher: watcher,
+		Hasher: engine.Hasher(), Out: s.events, Alerts: s.alerts, Clock: s.clock, Log: s.options.Log,
+	}
+
+	// A nil pointer in an interface is not nil.
+	kernel, ok := table.(*enforce.Kernel)
+	switch {
+	case !c.Sensor.Enabled:
+		o.Off = "[sensor] enabled = false"
+	case !ok:
+		o.Off = "amifend does not touch the kernel: it is a dry run"
+	default:
+		o.Table = kernel
+	}
+	return sensor.New(o)
 }

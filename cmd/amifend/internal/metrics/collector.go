@@ -43,6 +43,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 
 	c.putEngine(&p, a)
 	c.putBans(&p, a)
+	c.putSensor(&p)
 	c.putDeny(&p, a)
 	c.putFeeds(&p, a)
 	p.put("protected_prefixes", float64(len(c.from.Watcher.Current().Entries)))
@@ -100,6 +101,23 @@ func (p *page) server(s *stream.Session) {
 		p.put("server_lag_seconds", s.Lag().Seconds(), name)
 		p.put("server_clock_offset_seconds", s.ClockAhead().Seconds(), name)
 		p.put("server_round_trip_seconds", st.Latency.Seconds(), name)
+	}
+}
+
+// putSensor adds what the kernel sensor saw.
+func (c *collector) putSensor(p *page) {
+	if c.from.Sensor == nil {
+		return
+	}
+
+	s := c.from.Sensor()
+	p.put("sensor_up", boolean(s.On))
+	p.put("sensor_hidden_requests_total", float64(s.Evidence))
+	p.put("sensor_accepted_requests_total", float64(s.Accepted))
+	p.put("sensor_lost_total", float64(s.Lost))
+	for _, one := range s.Servers {
+		p.put("sensor_comparing", boolean(one.Judging), one.Name)
+		p.put("sensor_silent_addresses", float64(one.Silent), one.Name)
 	}
 }
 

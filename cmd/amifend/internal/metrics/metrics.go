@@ -21,6 +21,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -46,6 +47,7 @@ type Sources struct {
 	Journal  *journal.Journal // nil: there is none
 	Book     *alerts.Book
 	Waiting  func() int // returns how many events wait for the judge
+	Sensor   func() sensor.Status
 }
 
 // asked holds what owners answered that must be asked.

@@ -23,6 +23,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
@@ -87,6 +88,12 @@ func newOffice(t *testing.T, servers ...string) *office {
 		Version: "1.2.3", Config: func() *config.Config { return c }, Judge: engine, Enforcer: enforcer,
 		Denier: denier, Feeder: feeder, Keeper: keeper, Sessions: func() []*stream.Session { return sessions }, Watcher: watcher,
 		Book: book, Waiting: func() int { return len(o.in) },
+		Sensor: func() sensor.Status {
+			return sensor.Status{
+				On: true, Evidence: 3, Accepted: 1,
+				Servers: []sensor.ServerStatus{{Name: "office", Judging: true, Silent: 2}},
+			}
+		},
 		Journal: journal.New(journal.Options{Directory: t.TempDir(), Log: log}),
 	}
 	return o

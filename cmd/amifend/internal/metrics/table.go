@@ -34,7 +34,8 @@ type row struct {
 func all() map[string]metric {
 	out := make(map[string]metric)
 	for _, r := range slices.Concat(
-		ofProcess(), ofServers(), ofEngine(), ofBans(), ofLists(), ofFeeds(), ofAlerts(), ofJournal(),
+		ofProcess(), ofServers(), ofEngine(), ofBans(), ofSensor(), ofLists(), ofFeeds(), ofAlerts(),
+		ofJournal(),
 	) {
 		out[r.name] = metric{
 			prometheus.NewDesc(namespace+"_"+r.name, r.help, r.labels, nil), r.typ,
@@ -158,6 +159,33 @@ func ofBans() []row {
 			"event_to_kernel_seconds", hist,
 			"The time from the arrival of the event that led to a ban until the kernel had the ban.",
 			nil,
+		},
+	}
+}
+
+// ofSensor returns the metrics of the kernel sensor.
+func ofSensor() []row {
+	return []row{
+		{"sensor_up", gauge, "1 if the kernel sensor watches the answers of the PBXs.", nil},
+		{
+			"sensor_hidden_requests_total", counter,
+			"Requests that Asterisk did not report, by the answers that were read.", nil,
+		},
+		{
+			"sensor_accepted_requests_total", counter,
+			"Requests that Asterisk did not report, and accepted.", nil,
+		},
+		{
+			"sensor_lost_total", counter,
+			"How often answers were not read in time, or the engine had no room.", nil,
+		},
+		{
+			"sensor_comparing", gauge,
+			"1 if what the PBX refuses is compared with its events.", server(),
+		},
+		{
+			"sensor_silent_addresses", gauge,
+			"Addresses with refusals of the PBX that no event explains.", server(),
 		},
 	}
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/notify"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
+	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 )
 
@@ -80,6 +81,8 @@ type Options struct {
 	// Restart returns the keys of the config file that wait for a restart; nil: there are none.
 	Restart  func() []string
 	Confined *control.Confined // how the process is confined; nil: it is not
+	// Sensor returns the state of the kernel sensor; nil: there is none.
+	Sensor func() sensor.Status
 }
 
 // Service answers operators.

@@ -57,6 +57,7 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	st.Health = append(st.Health, alertWarnings(s.Book.Open(), s.Book.Latest())...)
 	s.firewallStatus(ctx, &st)
 	s.journalStatus(&st)
+	s.sensorStatus(&st)
 	st.Health = append(st.Health, s.nameWarnings()...)
 	st.Health = append(st.Health, s.geoWarnings()...)
 	st.Health = append(st.Health, learnedWarnings(s.Watcher.Current().Learned)...)

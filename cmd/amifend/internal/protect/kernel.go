@@ -14,6 +14,7 @@ import (
 // kernel holds the entries that come from the kernel: its addresses, routes and neighbours.
 type kernel struct {
 	found  []Entry
+	own    []netip.Addr
 	onLink []netip.Prefix
 }
 
@@ -127,6 +128,9 @@ func (r *reader) dumpAddresses() error {
 	for _, a := range addrs {
 		name := r.link(a.LinkIndex)
 		r.addIP(a.IP, "own address on "+name)
+		if own, ok := netip.AddrFromSlice(a.IP); ok {
+			r.own = append(r.own, plain(own))
+		}
 		// A default route through a tunnel leads to its far end, and need not name it.
 		if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
 			r.addIP(a.Peer.IP, "far end of "+name)

@@ -36,6 +36,7 @@ type Session struct {
 	feed       Feed
 	gauge      gauge
 	rate       rate
+	explained  explained
 }
 
 // Config returns the AMI library's config for one server of ours.
@@ -76,6 +77,7 @@ func (s *Session) Run(ctx context.Context, out chan<- Sighting) error {
 	return s.ami.Run(ctx, func(ev ami.Event) {
 		Learn(s.watcher, s.name, ev)
 		s.feed.Publish(s.name, &ev)
+		s.explained.note(&ev)
 
 		// A store for each event would make other CPUs fetch the line again.
 		if ev.Service == ami.ServiceSIP && !s.gauge.chanSIP.Load() {

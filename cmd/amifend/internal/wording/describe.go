@@ -110,6 +110,8 @@ func failureText(k policy.Kind) string {
 		return "refused by an ACL"
 	case policy.KindInjection:
 		return "injected text"
+	case policy.KindUnseenRequest:
+		return "request hidden from Asterisk's log"
 	default:
 		return k.String()
 	}

@@ -48,6 +48,8 @@ func Why(rule policy.Rule, score, limit float64) string {
 		return fmt.Sprintf("several of its addresses failed, score %.2f together", score)
 	case policy.RuleInjection:
 		return "its text is made to look like an event"
+	case policy.RuleUnseen:
+		return "its Call-ID hides its requests from Asterisk's log"
 	case policy.RuleCanary:
 		return "nobody legitimate uses this account"
 	case policy.RuleUnanswered:
@@ -231,6 +233,10 @@ func Names(labels []policy.Label, all int) string {
 // compromised describes a guessed account, and how certain the attacker's address is.
 func compromised(v policy.Verdict, account string) string {
 	s := fmt.Sprintf("%s was guessed after %s: somebody knows its password", account, Attempts(v))
+	if len(v.Evidence) == 1 && v.Evidence[0].Kind == policy.KindUnseenRequest {
+		s = account + " was used by a request that hides from Asterisk's log: somebody who attacks knows " +
+			"its password"
+	}
 
 	// Only a proven address is certainly that of the attacker.
 	if v.Chooser.Proven() {

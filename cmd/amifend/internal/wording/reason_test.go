@@ -38,6 +38,7 @@ func banReasons() map[policy.Rule]string {
 		policy.RuleSecondOffender: "other addresses of it were banned before",
 		policy.RuleSpreadScore:    "several of its addresses failed, score 7.25 together",
 		policy.RuleInjection:      "its text is made to look like an event",
+		policy.RuleUnseen:         "its Call-ID hides its requests from Asterisk's log",
 		policy.RuleCanary:         "nobody legitimate uses this account",
 		policy.RuleUnanswered: "challenged for one account after another without ever " +
 			"answering, score 7.25",

@@ -1,0 +1,67 @@
+package sensor
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+)
+
+// place is where a PBX answers from.
+type place struct {
+	session *stream.Session
+	number  uint16
+	shared  bool // several PBXs answer from it
+}
+
+// places says which PBX answers from which address. It is replaced whole.
+type places struct {
+	byAddr atomic.Pointer[map[netip.Addr]place]
+}
+
+func (p *places) of(addr netip.Addr) (place, bool) {
+	m := p.byAddr.Load()
+	if m == nil {
+		return place{}, false
+	}
+	out, ok := (*m)[addr.Unmap()]
+	return out, ok
+}
+
+// locate finds out which PBX answers from which address. A PBX whose address is one of this machine
+// answers from all addresses of this machine. An address that two PBXs have is shared: their answers
+// cannot be told apart.
+func (s *Sensor) locate(sessions []*stream.Session) {
+	own := s.Watcher.Own()
+	isOwn := make(map[netip.Addr]bool, len(own))
+	for _, a := range own {
+		isOwn[a] = true
+	}
+
+	m := map[netip.Addr]place{}
+	put := func(a netip.Addr, one *stream.Session) {
+		p := m[a]
+		if p.session == nil {
+			p.session, p.number = one, one.Number()
+		}
+		p.shared = p.shared || p.session != one
+		m[a] = p
+	}
+	for _, one := range sessions {
+		local := false
+		for _, a := range s.Watcher.AddressesOf(one.Name()) {
+			switch a = a.Unmap(); {
+			case a.IsLoopback() || isOwn[a]:
+				local = true
+			case !a.IsUnspecified() && a.IsValid():
+				put(a, one)
+			}
+		}
+		if local {
+			for _, a := range own {
+				put(a, one)
+			}
+		}
+	}
+	s.places.byAddr.Store(&m)
+}
