@@ -301,7 +301,7 @@ func TestPropertyOrdinary(t *testing.T) {
 		j, counters := New(), map[Key]uint64{}
 		j.Explained(udp(phone), 1, 0)
 		accused := map[Key]bool{}
-		for from, to := int64(-half), int64(0); to < int64(50*time.Second); from, to = to, to+int64(3*time.Second) {
+		for from, to := -half, int64(0); to < int64(50*time.Second); from, to = to, to+int64(3*time.Second) {
 			for _, c := range changes {
 				if !c.event && c.at >= from && c.at < to || from < 0 && !c.event && c.at < to {
 					counters[c.key]++

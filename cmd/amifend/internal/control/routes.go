@@ -57,14 +57,14 @@ var (
 
 // table returns all routes with their handlers.
 func (s *Server) table() []served {
-	return slices.Concat(s.readTable(), s.feedTable(), s.changeTable())
+	return slices.Concat(s.presentTable(), s.pastTable(), s.feedTable(),
+		s.changeTable(), s.trialTable(), s.maintenanceTable())
 }
 
-// readTable returns the routes that change nothing.
-func (s *Server) readTable() []served {
+// presentTable returns the routes that read the present.
+func (s *Server) presentTable() []served {
 	// The order is that of docs/api.md. A route is served only if the daemon has the part for it.
 	return []served{
-		// The present.
 		{Route{
 			Method: http.MethodGet, Path: "/v1/status", Answer: Status{},
 			About: "The state of all parts. `health` names what needs a look. It is empty when " +
@@ -110,8 +110,13 @@ func (s *Server) readTable() []served {
 				{paramLimit.Name, "how many entries of each list; 20 if it is missing, 100 at most"},
 			},
 		}, s.Live != nil, s.live},
+	}
+}
 
-		// The past, which only a daemon with a journal has.
+// pastTable returns the routes that read the past, which only a daemon with a journal has, and
+// what operators have decided.
+func (s *Server) pastTable() []served {
+	return []served{
 		{Route{
 			Method: http.MethodGet, Path: "/v1/report", Answer: Report{},
 			About: "Events and bans of the past, from the journal. Hours are reported as a whole.",
@@ -178,7 +183,7 @@ func (s *Server) feedTable() []served {
 	}
 }
 
-// changeTable returns the routes that change something.
+// changeTable returns the routes that change whom amifend drops, and of whom it tells.
 func (s *Server) changeTable() []served {
 	// All of these need the right to change.
 	return []served{
@@ -233,14 +238,6 @@ func (s *Server) changeTable() []served {
 				"hour. A lift of all bans, an import and a reload are not undone.",
 		}, s.Undo != nil, s.undo},
 
-		// The end of observing, and below, of the trial that it begins with.
-		{Route{
-			Method: http.MethodPost, Path: "/v1/enforce", Change: true, Body: NewTrial{},
-			Answer: Enforced{},
-			About: "Ends observing for a trial. If the trial ends without `keep`, amifend " +
-				"observes again.",
-		}, s.Enforce != nil, s.enforce},
-
 		{Route{
 			Method: http.MethodPost, Path: "/v1/alerts/ignored", Change: true,
 			Body: IgnoreAlert{}, Answer: IgnoredAlert{},
@@ -264,13 +261,30 @@ func (s *Server) changeTable() []served {
 			Answer: FeedAccepted{},
 			About:  "Puts the list of a feed in force that waits for the yes of an operator.",
 		}, s.Feeds != nil, s.acceptFeed},
+	}
+}
+
+// trialTable returns the routes that end observing, and the trial that it ends with.
+func (s *Server) trialTable() []served {
+	return []served{
+		{Route{
+			Method: http.MethodPost, Path: "/v1/enforce", Change: true, Body: NewTrial{},
+			Answer: Enforced{},
+			About: "Ends observing for a trial. If the trial ends without `keep`, amifend " +
+				"observes again.",
+		}, s.Enforce != nil, s.enforce},
 		{Route{
 			Method: http.MethodPost, Path: "/v1/keep", Change: true, Answer: Kept{},
 			About: "Keeps the bans of a trial, and ends the trial. If the trial ended observing, " +
 				"the config must no longer say `observe`.",
 		}, s.Keep != nil, s.keep},
+	}
+}
 
-		// Maintenance.
+// maintenanceTable returns the routes that care for the daemon itself. All of them need the right
+// to change.
+func (s *Server) maintenanceTable() []served {
+	return []served{
 		{Route{
 			Method: http.MethodPost, Path: "/v1/reconcile", Change: true, Answer: Reconciled{},
 			About: "Compares the kernel, the journal and the engine, and repairs what differs.",

@@ -95,8 +95,10 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 		}
 		text, status := fetch(t, web, r.Method, url, body)
 		bad := slices.Contains(
-			[]string{"/v1/reload", "/v1/nonsense", "/v1/alerts/ignored", "/v1/enforce",
-				"/v1/feeds/accept"}, r.Path)
+			[]string{
+				"/v1/reload", "/v1/nonsense", "/v1/alerts/ignored", "/v1/enforce",
+				"/v1/feeds/accept",
+			}, r.Path)
 		if (status != http.StatusOK) != bad || len(text) == 0 && r.Path != "/v1/events" {
 			t.Errorf("%s: %d %s", name, status, text)
 		}

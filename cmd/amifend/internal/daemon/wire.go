@@ -145,8 +145,9 @@ func serve(
 	d.run(ctx) // the journal ends after it
 
 	return s.next.Load(), &carried{
-		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(), allowed: allow.Allowances(),
-		addresses: watcher.Addresses(), denied: denied.All(), observed: o.Config.Dry(), notifications: s.notifier.Carry(),
+		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(),
+		allowed: allow.Allowances(), addresses: watcher.Addresses(), denied: denied.All(),
+		observed: o.Config.Dry(), notifications: s.notifier.Carry(),
 	}, nil
 }
 

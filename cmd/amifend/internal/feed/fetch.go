@@ -236,7 +236,7 @@ func readRegular(path string, most int64) ([]byte, error) {
 // describe returns what an error means, in words of ours.
 func describe(err error) string {
 	var (
-		refusal *Refusal
+		refusal *RefusedError
 		status  statusError
 		dns     *net.DNSError
 		op      *net.OpError

@@ -140,7 +140,7 @@ func (k *Keeper) Accept(ctx context.Context, name string) (int, error) {
 
 		s := k.feeds[i]
 		if problem := k.tooMany(s, s.waiting); problem != "" {
-			return answer{0, &Refusal{problem}}
+			return answer{0, &RefusedError{problem}}
 		}
 		k.take(s, s.waiting)
 		return answer{len(s.list.Prefixes), nil}
@@ -331,7 +331,7 @@ func (k *Keeper) finishFetch(s *state, d done) {
 		return
 	}
 
-	problem, doubt := "", ""
+	var problem, doubt string
 	if d.err != nil {
 		problem = describe(d.err)
 	} else {

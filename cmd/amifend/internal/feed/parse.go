@@ -28,12 +28,12 @@ const (
 	most6 = (1 << 61) / 50
 )
 
-// Refusal is why a list is not taken. Its text holds nothing of the list.
-type Refusal struct{ text string }
+// RefusedError is returned for a list that is not taken. Its text holds nothing of the list.
+type RefusedError struct{ text string }
 
-func (r *Refusal) Error() string { return r.text }
+func (r *RefusedError) Error() string { return r.text }
 
-func refuse(format string, args ...any) error { return &Refusal{fmt.Sprintf(format, args...)} }
+func refuse(format string, args ...any) error { return &RefusedError{fmt.Sprintf(format, args...)} }
 
 // Parsed is the content of a list.
 type Parsed struct {
@@ -46,7 +46,7 @@ type Parsed struct {
 }
 
 // Parse reads a list: text with an address or a prefix a line, comments behind # and ;, and the first
-// column of CSV, or the JSON lines of Spamhaus. The error is a [*Refusal]: for a prefix that is too
+// column of CSV, or the JSON lines of Spamhaus. The error is a [*RefusedError]: for a prefix that is too
 // wide, for a list that is too long, cut off or empty, and for one that is mostly something else.
 func Parse(r io.Reader) (*Parsed, error) {
 	p := &parser{records: -1}
@@ -258,7 +258,7 @@ func Sum(prefixes []netip.Prefix) Summary {
 	return s
 }
 
-// check returns a [*Refusal] if a list covers too much.
+// check returns a [*RefusedError] if a list covers too much.
 func (s Summary) check() error {
 	switch {
 	case s.Addrs4 > most4:

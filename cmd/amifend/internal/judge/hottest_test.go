@@ -74,10 +74,10 @@ func TestHottestIsBounded(t *testing.T) {
 	for now := int64(0); now < 2*hottestSpan; now += second {
 		s := &sums{sources: make(map[sourceName]counts), accounts: make(map[accountName]counts)}
 		for i := range 200 {
-			s.sources[sourceName{addr: netip.MustParseAddr(fmt.Sprintf("10.0.%d.%d", i, now%250))}] =
-				counts{failures: uint64(i)}
-			s.accounts[accountName{label: policy.NewHasher(1).Label(fmt.Appendf(nil, "%d", i))}] =
-				counts{failures: uint64(i)}
+			addr := netip.MustParseAddr(fmt.Sprintf("10.0.%d.%d", i, now%250))
+			label := policy.NewHasher(1).Label(fmt.Appendf(nil, "%d", i))
+			s.sources[sourceName{addr: addr}] = counts{failures: uint64(i)}
+			s.accounts[accountName{label: label}] = counts{failures: uint64(i)}
 		}
 		h.add(s, now)
 	}
@@ -99,10 +99,11 @@ func TestHottestIsBounded(t *testing.T) {
 func BenchmarkHottest(b *testing.B) {
 	s := &sums{sources: make(map[sourceName]counts), accounts: make(map[accountName]counts)}
 	for i := range hourlyNames {
-		s.sources[sourceName{addr: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}] =
-			counts{failures: uint64(i*7919) % 1000}
-		s.accounts[accountName{label: policy.NewHasher(1).Label(fmt.Appendf(nil, "%d", i))}] =
-			counts{failures: uint64(i*7919) % 1000}
+		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		label := policy.NewHasher(1).Label(fmt.Appendf(nil, "%d", i))
+		failed := counts{failures: uint64(i*7919) % 1000}
+		s.sources[sourceName{addr: addr}] = failed
+		s.accounts[accountName{label: label}] = failed
 	}
 	for b.Loop() {
 		newHotBlock(s, 0)

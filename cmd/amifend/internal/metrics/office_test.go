@@ -86,8 +86,9 @@ func newOffice(t *testing.T, servers ...string) *office {
 
 	o.Sources = Sources{
 		Version: "1.2.3", Config: func() *config.Config { return c }, Judge: engine, Enforcer: enforcer,
-		Denier: denier, Feeder: feeder, Keeper: keeper, Sessions: func() []*stream.Session { return sessions }, Watcher: watcher,
-		Book: book, Waiting: func() int { return len(o.in) },
+		Denier: denier, Feeder: feeder, Keeper: keeper, Watcher: watcher,
+		Sessions: func() []*stream.Session { return sessions },
+		Book:     book, Waiting: func() int { return len(o.in) },
 		Sensor: func() sensor.Status {
 			return sensor.Status{
 				On: true, Evidence: 3, Accepted: 1,

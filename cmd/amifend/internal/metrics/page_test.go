@@ -150,7 +150,7 @@ func TestHostileNamesMakeNoLabels(t *testing.T) {
 	eventually(t, "a ban", func() bool { return o.Enforcer.Counts().Banned[firewall.ScopeAll] == 1 })
 	page := o.scrape(t)
 
-	known := map[string][]string{"server": {evil, "office"}, "kind": {
+	known := map[string][]string{"server": {evil, "office"}, "feed": {"mine"}, "kind": {
 		"protected", "shielded", "shared", "excused", "banned", "folded", "source", "prefix", "request",
 		alerts.OtherKind,
 	}}

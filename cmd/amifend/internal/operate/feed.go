@@ -85,7 +85,7 @@ func (s *Service) AcceptFeed(
 ) (control.FeedAccepted, error) {
 	const list = "amifend feed list shows the feeds"
 	n, err := s.Keeper.Accept(ctx, q.Name)
-	var refusal *feed.Refusal
+	var refusal *feed.RefusedError
 	switch {
 	case errors.Is(err, feed.ErrUnknown):
 		return control.FeedAccepted{}, control.Errorf(control.CodeBadRequest,

@@ -12,7 +12,8 @@ import (
 func TestSteps(t *testing.T) {
 	from := time.Date(2026, 11, 16, 8, 0, 0, 0, time.Local)
 	hours := []journal.Hour{
-		{At: from, Failures: 1, Bans: 1}, {At: from.Add(3 * time.Hour), Failures: 2},
+		{At: from, Failures: 1, Bans: 1},
+		{At: from.Add(3 * time.Hour), Failures: 2},
 		{At: from.AddDate(0, 0, 1).Add(16 * time.Hour), Failures: 4}, // midnight of the 18th
 		{At: from.AddDate(0, 0, 7), Logins: 8},
 		{At: from.AddDate(0, 0, -7), Failures: 1000}, // not of this time

@@ -39,7 +39,9 @@ func (r *recorder) WatchAnswers(_ context.Context, a netip.Addr) error {
 func (r *recorder) EndSensor(context.Context) error { r.ended = true; return nil }
 
 // newSensor returns a sensor with sessions of these servers, which connect to nothing.
-func newSensor(t *testing.T, table Table, out chan<- stream.Sighting, servers ...protect.Server) (*Sensor, []*stream.Session) {
+func newSensor(
+	t *testing.T, table Table, out chan<- stream.Sighting, servers ...protect.Server,
+) (*Sensor, []*stream.Session) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	w := protect.New(protect.Config{Servers: servers})
@@ -153,8 +155,10 @@ func TestLocate(t *testing.T) {
 
 // A sensor that may not judge says why, and ends with its rules taken out.
 func TestOff(t *testing.T) {
-	s := New(Options{Off: "because", Alerts: alerts.New(alerts.Options{Log: slog.New(slog.DiscardHandler)}),
-		Log: slog.New(slog.DiscardHandler)})
+	s := New(Options{
+		Off: "because", Alerts: alerts.New(alerts.Options{Log: slog.New(slog.DiscardHandler)}),
+		Log: slog.New(slog.DiscardHandler),
+	})
 	s.Run(t.Context()) // it returns at once
 	if st := s.Status(); st.On || st.Problem != "because" {
 		t.Errorf("%+v", st)
