@@ -40,7 +40,8 @@ func recallWhile(t *testing.T, file string, o policy.Options) *policy.Engine {
 func TestScoresOutliveAKill(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	s := newSite(t, 1)
-	file := s.withState(t)
+	s.withState(t)
+	c := s.withControl(t)
 	p := s.spawn(t)
 	p.Said(t, "amifend runs", "")
 	eventually(t, "it is logged in", func() bool { return s.pbxs[0].Sessions() >= 1 })
@@ -49,7 +50,7 @@ func TestScoresOutliveAKill(t *testing.T) {
 
 	// A new block proves nothing: it may be older than the last of these events.
 	eventually(t, "the scores and the proof are on the disk", func() bool {
-		e := recallWhile(t, file, s.config.Policy)
+		e := recallWhile(t, backedUp(t, c), s.config.Policy)
 		return e != nil && e.Explain(netip.MustParseAddr("203.0.113.5")).Attempts == 3 &&
 			e.Explain(netip.MustParseAddr("192.0.2.20")).Proved
 	})

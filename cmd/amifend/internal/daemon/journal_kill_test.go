@@ -144,7 +144,8 @@ func (p *process) saidWithin(t testing.TB, d time.Duration, msg, source string) 
 // or over a reboot, and brings none back that was lifted.
 func TestKilledDaemon(t *testing.T) {
 	s := newSite(t, 1)
-	file := s.withState(t)
+	s.withState(t)
+	c := s.withControl(t)
 
 	total := 0
 	for round := range 5 {
@@ -168,7 +169,7 @@ func TestKilledDaemon(t *testing.T) {
 			p.Said(t, "ban lifted", "10.0.1.1")
 			wrote := fmt.Sprintf("%d, 1", total-1)
 			eventually(t, "the disk has all of it: nobody waits for that", func() bool {
-				return query(t, file,
+				return query(t, backedUp(t, c),
 					"SELECT count(*) FROM bans WHERE running UNION ALL SELECT count(*) FROM ban "+
 						"WHERE lifted IS NOT NULL") == wrote
 			})

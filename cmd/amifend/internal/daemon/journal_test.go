@@ -31,6 +31,21 @@ func (s *site) withState(t testing.TB) string {
 // reboot takes the kernel's state away: a new namespace. The interfaces are new, too.
 func (s *site) reboot(t testing.TB) { s.NS = firewalltest.New(t) }
 
+// backedUp returns the path of a copy of the journal that the daemon of another process makes: such
+// a daemon has the database alone.
+func backedUp(t *testing.T, c *control.Client) string {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := c.Backup(t.Context(), f); err != nil {
+		t.Logf("no backup yet: %v", err)
+	}
+	return f.Name()
+}
+
 // query asks the journal's database as a user with the sqlite3 tool does. The rows are joined. An
 // error is returned as text: a journal that is just being made cannot be read.
 func query(t *testing.T, file, q string) string {

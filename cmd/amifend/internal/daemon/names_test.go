@@ -128,11 +128,12 @@ func TestAllowedNamesOverARestart(t *testing.T) {
 			}
 		}
 
-		want := `home.example allowlist ([allow] names) 203.0.113.6
-shop.example allowed by uid 0 (amifend allow): "Alice" 203.0.113.7
+		today := time.Now().Format(time.DateOnly)
+		want := strings.ReplaceAll(`home.example allowlist ([allow] names) 203.0.113.6
+shop.example allowed by uid 0 on TODAY (amifend allow): "Alice" 203.0.113.7
 typo.example allowlist ([allow] names)
 203.0.113.6/32 address of home.example: allowlist ([allow] names)
-203.0.113.7/32 address of shop.example: allowed by uid 0 (amifend allow): "Alice"`
+203.0.113.7/32 address of shop.example: allowed by uid 0 on TODAY (amifend allow): "Alice"`, "TODAY", today)
 		if got := strings.Join(lines, "\n"); got != want {
 			t.Errorf("%s: allowed are\n%s\nwant\n%s", when, got, want)
 		}

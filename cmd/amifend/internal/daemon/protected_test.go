@@ -94,12 +94,17 @@ func TestALyingServerFreesNobody(t *testing.T) {
 		})
 	})
 
-	// What the liar reports of it does not count, what the other one reports does.
+	// What the liar reports of it does not count, what the other one reports does. The engine knows
+	// the address a moment after the status: a ban from before is lifted.
 	guess(s.pbxs[1], "203.0.113.6:5060", "TCP", 8)
-	guess(s.pbxs[0], "203.0.113.6:5060", "TCP", 4)
-	if l := r.Wait(t, "banned", "203.0.113.6"); strings.Contains(l.Text("evidence"), "pbx2: ") {
-		t.Errorf("the evidence is %q", l.Text("evidence"))
-	}
+	eventually(t, "the other one's evidence bans", func() bool {
+		guess(s.pbxs[0], "203.0.113.6:5060", "TCP", 4)
+		bans, err := c.Bans(t.Context(), control.BanQuery{})
+		return err == nil && slices.ContainsFunc(bans.Bans, func(b control.Ban) bool {
+			return b.Prefix == netip.MustParsePrefix("203.0.113.6/32") &&
+				slices.Equal(b.Servers, []string{"pbx1"})
+		})
+	})
 
 	table := s.table(t)
 	for _, a := range []string{"203.0.113.5", "203.0.113.6"} {
@@ -219,7 +224,8 @@ func TestAllowForATime(t *testing.T) {
 	a, err := c.Allow(t.Context(), control.NewAllow{
 		Prefix: prefix, For: 3600, Reason: "a customer \x1b[2J",
 	})
-	if err != nil || a.Reason != `allowed by uid 0 (amifend allow): "a customer \x1b[2J"` ||
+	if err != nil || a.Reason != "allowed by uid 0 on "+a.At.Local().Format(time.DateOnly)+
+		` (amifend allow): "a customer \x1b[2J"` ||
 		!a.Command || time.Until(a.Until).Round(time.Minute) != time.Hour {
 		t.Fatalf("%+v, %v", a, err)
 	}

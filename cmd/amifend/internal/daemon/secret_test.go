@@ -98,7 +98,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 			[]string{
 				"/v1/reload", "/v1/nonsense", "/v1/alerts/ignored", "/v1/enforce",
 				"/v1/feeds/accept",
-			}, r.Path)
+			}, r.Path) || name == "GET /v1/undo" // nothing was done yet
 		if (status != http.StatusOK) != bad || len(text) == 0 && r.Path != "/v1/events" {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
