@@ -10,7 +10,7 @@ import (
 
 // How the ledger hands out work.
 const (
-	sendMost   = 4096 // changes at a time: some 20 ms of the kernel's time
+	sendMost   = 2048 // changes at a time: some 10 ms of the time of the kernel
 	probeFirst = 64   // bans to try at a set that was full
 	sweepMost  = 4096 // bans that have run out, forgotten at a time
 )
