@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,10 +116,15 @@ func TestFeederTriesAgain(t *testing.T) {
 func TestFeederWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kernel := enforcetest.NewKernel()
-		var busy error
+		var busy atomic.Pointer[error]
 		f, stop := runFeeder(t, FeederOptions{
 			Table: kernel, Names: []string{"one"}, Held: true,
-			Exempt: func(context.Context) ([]denylist.Exempt, error) { return nil, busy },
+			Exempt: func(context.Context) ([]denylist.Exempt, error) {
+				if err := busy.Load(); err != nil {
+					return nil, *err
+				}
+				return nil, nil
+			},
 		})
 		defer stop()
 		has := func(addr string) bool {
@@ -142,13 +148,14 @@ func TestFeederWaits(t *testing.T) {
 			t.Errorf("after the trial: %+v", st)
 		}
 
-		busy = errors.New("the judge is busy")
+		isBusy := errors.New("the judge is busy")
+		busy.Store(&isBusy)
 		f.SetLists([]FeedList{feedList("one", "203.0.113.0/24")})
 		synctest.Wait()
-		if st := f.Status(); !errors.Is(st.Err, busy) || has("203.0.113.1") || !has("192.0.2.1") {
+		if st := f.Status(); !errors.Is(st.Err, isBusy) || has("203.0.113.1") || !has("192.0.2.1") {
 			t.Errorf("with a busy judge: %+v", st)
 		}
-		busy = nil
+		busy.Store(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if st := f.Status(); st.Err != nil || !has("203.0.113.1") || has("192.0.2.1") {
@@ -168,8 +175,10 @@ func TestFeederWaits(t *testing.T) {
 func TestFeederInTheKernel(t *testing.T) {
 	ns, outside := firewalltest.New(t), firewalltest.New(t)
 	firewalltest.Join(t, ns, outside, []string{"192.0.2.1/24", "2001:db8::1/64"},
-		[]string{"192.0.2.66/24", "203.0.113.66/32", "203.0.113.77/32", "203.0.113.88/32",
-			"2001:db8:5::66/128", "2001:db8::66/64"})
+		[]string{
+			"192.0.2.66/24", "203.0.113.66/32", "203.0.113.77/32", "203.0.113.88/32",
+			"2001:db8:5::66/128", "2001:db8::66/64",
+		})
 	ns.Run(t, "ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.66")
 	ns.Run(t, "ip", "route", "add", "2001:db8:5::/48", "via", "2001:db8::66")
 	table, err := firewall.Open(firewall.Options{
