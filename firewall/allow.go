@@ -83,32 +83,45 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return last
 }
 
-// kernelIntervals reads intervals back from the elements of a set. It reports whether we made all
-// of them: nft(8), for one, adds an end without a start.
-func kernelIntervals(elems []nftables.SetElement) ([]interval, bool) {
-	slices.SortFunc(elems, func(a, b nftables.SetElement) int {
-		return bytes.Compare(a.Key, b.Key)
-	})
+// kernelIntervals reads intervals back from the elements of a set, which it sorts. It reports whether
+// we made all of them: nft(8), for one, adds an end without a start.
+func kernelIntervals(ends []end) ([]interval, bool) {
+	slices.SortFunc(ends, func(a, b end) int { return bytes.Compare(a.addr[:], b.addr[:]) })
 
 	// Starts and ends must take turns. An open interval ends at the end of the address space.
-	var ivs []interval
+	ivs := make([]interval, 0, (len(ends)+1)/2)
 	open := false
-	for _, e := range elems {
-		addr, ok := netip.AddrFromSlice(e.Key)
-		if !ok || e.IntervalEnd != open {
+	for _, e := range ends {
+		if e.isEnd != open {
 			return nil, false
 		}
 
-		if e.IntervalEnd {
+		addr := netip.AddrFrom16(e.addr)
+		if !e.is6 {
+			addr = addr.Unmap()
+		}
+		if e.isEnd {
 			ivs[len(ivs)-1].last = addr.Prev()
 		} else {
 			ivs = append(ivs, interval{addr, lastAddr(netip.PrefixFrom(addr, 0))})
 		}
-
 		open = !open
 	}
 
 	return ivs, true
+}
+
+// endsOf returns the elements of a set as the library reads them. It reports whether each is an
+// address.
+func endsOf(elems []nftables.SetElement) (ends []end, ok bool) {
+	for _, el := range elems {
+		addr, isAddr := netip.AddrFromSlice(el.Key)
+		if !isAddr {
+			return nil, false
+		}
+		ends = append(ends, end{addr: addr.As16(), is6: addr.Is6(), isEnd: el.IntervalEnd})
+	}
+	return ends, true
 }
 
 // without returns the intervals of a that are not in b, both ascending.
@@ -155,8 +168,9 @@ func planAllow(c *nftables.Conn, set *nftables.Set, want []interval) (intervalCh
 	if err != nil && !errors.Is(err, unix.ENOENT) { // a set that is not there yet holds nothing
 		return intervalChange{}, kernelError("read set "+set.Name, err)
 	}
-	have, ours := kernelIntervals(elems)
-	if !ours {
+	ends, ok := endsOf(elems)
+	have, ours := kernelIntervals(ends)
+	if !ok || !ours {
 		return replaceAllow(c, set, want)
 	}
 

@@ -86,8 +86,9 @@ func TestIntervalsHoldWhatThePrefixesHold(t *testing.T) {
 		}
 
 		// The kernel returns elements in any order.
-		back, ours := kernelIntervals(rapid.Permutation(intervalElements(v4)).Draw(t, "order"))
-		if !ours || !slices.Equal(back, v4) {
+		ends, ok := endsOf(rapid.Permutation(intervalElements(v4)).Draw(t, "order"))
+		back, ours := kernelIntervals(ends)
+		if !ok || !ours || !slices.Equal(back, v4) {
 			t.Fatalf("read back from the elements: %v, %t; want %v", back, ours, v4)
 		}
 

@@ -70,13 +70,12 @@ func (t *Table) readDeny(set *nftables.Set) ([]interval, error) {
 	if t.closed.Load() {
 		return nil, ErrClosed
 	}
-	elems, err := t.lists.GetSetElements(set)
+	ends, ok, err := t.listDumps.ends(t.table.Name, set)
 	if err != nil {
 		return nil, readError("read set "+set.Name, err)
 	}
 
-	have, ours := kernelIntervals(elems)
-	if ours {
+	if have, ours := kernelIntervals(ends); ok && ours {
 		return have, nil
 	}
 	t.lists.FlushSet(set)

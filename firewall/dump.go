@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -211,6 +212,49 @@ func (d *dumper) elements(e *Elements, table string, set int) error {
 		}
 		return nil
 	})
+}
+
+// end is an element of a set of intervals: the first address of one, or the address behind its last.
+type end struct {
+	addr  [16]byte // of IPv4, its IPv4-mapped form
+	is6   bool
+	isEnd bool
+}
+
+// ends returns the elements of a set of intervals, in the order of the kernel: 18 bytes for each. The
+// library needs hundreds. It reports whether each is an address: nft(8), for one, adds elements that
+// stand for all others.
+func (d *dumper) ends(table string, set *nftables.Set) (all []end, ok bool, err error) {
+	request, err := netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: []byte(table + "\x00")},
+		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: []byte(set.Name + "\x00")},
+	})
+	if err != nil {
+		return nil, false, err
+	}
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ok = true
+	err = d.ask(unix.NFT_MSG_GETSETELEM, netlink.Dump, request, func(data []byte) error {
+		const nfgenmsg = 4
+		if len(data) < nfgenmsg {
+			return errCut
+		}
+		list := attribute(data[nfgenmsg:], unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+		for _, one := range attributes(list) {
+			key := attribute(one, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)
+			addr, isAddr := netip.AddrFromSlice(key)
+			if ok = ok && isAddr; !ok {
+				return nil
+			}
+			flags := attribute(one, unix.NFTA_SET_ELEM_FLAGS)
+			isEnd := len(flags) >= 4 && binary.BigEndian.Uint32(flags)&unix.NFT_SET_ELEM_INTERVAL_END != 0
+			all = append(all, end{addr: addr.As16(), is6: addr.Is6(), isEnd: isEnd})
+		}
+		return nil
+	})
+	return all, ok, err
 }
 
 // unpack reads an element of a dump.

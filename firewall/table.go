@@ -69,8 +69,9 @@ type Table struct {
 	watch   *nftables.Conn // for the watched alone; nil: there is no sensor
 	refused *dumper        // of refusals; nil as watch
 
-	denyMu sync.Mutex
-	lists  *nftables.Conn // for the deny sets alone: their long transactions make nobody wait
+	denyMu    sync.Mutex
+	lists     *nftables.Conn // for the deny sets alone: their long transactions make nobody wait
+	listDumps *dumper        // of the deny sets
 
 	monitor *netlink.Conn
 	closed  atomic.Bool
@@ -131,6 +132,9 @@ func (t *Table) dial(o Options) (err error) {
 		}
 	}
 	if t.dumps, err = dialDumper(netns); err != nil {
+		return err
+	}
+	if t.listDumps, err = dialDumper(netns); err != nil {
 		return err
 	}
 
@@ -229,7 +233,7 @@ func (t *Table) Close() error {
 		}
 	}
 
-	errs = append(errs, t.dumps.close(), t.refused.close())
+	errs = append(errs, t.dumps.close(), t.listDumps.close(), t.refused.close())
 	if t.monitor != nil {
 		errs = append(errs, t.monitor.Close())
 	}

@@ -133,7 +133,9 @@ func (o Options) online(ctx context.Context, p *printer) {
 
 	p.print(checkFirewall(ctx, o.Config, o.NetNS))
 
+	var feeds []control.FeedState // as the daemon has them; nil: it does not run
 	if st, running := askDaemon(ctx, o.Config.Control.Socket); running {
+		feeds = append([]control.FeedState{}, st.Firewall.Feeds...)
 		for _, about := range []func(control.Status) (section, bool){journalSection, sharedSection} {
 			if s, found := about(st); found {
 				p.print(s)
@@ -152,6 +154,10 @@ func (o Options) online(ctx context.Context, p *printer) {
 	}
 	if err == nil && len(o.Config.Deny) > 0 {
 		p.print(deniedSection(o.Config, set))
+	}
+
+	if err == nil && len(o.Config.Feeds) > 0 {
+		p.print(feedSection(o.Config.Feeds, feeds, set))
 	}
 
 	managerRead := false

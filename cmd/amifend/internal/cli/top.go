@@ -106,8 +106,8 @@ func runLive(ctx context.Context, client *control.Client, on screen.Screen) erro
 		return err
 	}
 
-	// The hangup of the terminal must not end the process before it is restored.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	// Neither the hangup of the terminal nor SIGQUIT must end the process before it is restored.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
 	zone := zone(client.Zone)
 	return live.Run(ctx, live.Options{

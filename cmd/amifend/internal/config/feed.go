@@ -32,6 +32,14 @@ type feedSource struct {
 }
 
 // feedSources returns the publishers. Spamhaus asks for at least an hour between two fetches.
+//
+// Where the URLs and the formats are from, looked up in November 2026:
+//   - https://www.spamhaus.org/drop/ names both JSON files. Each line is an object with cidr, sblid and
+//     rir, and the last one has type "metadata", timestamp, size and records.
+//   - https://voipbl.org documents /update/: an address or a prefix a line, behind comments with #.
+//     FireHOL's blocklist-ipsets and SpiderFoot (sfp_voipbl) read it like that.
+//   - https://apiban.org/doc.html documents /api/KEY/banned and /api/KEY/banned/ID, as its own clients
+//     ask (github.com/apiban/apiban-client-iptables).
 func feedSources() []feedSource {
 	return []feedSource{
 		{"spamhaus_drop_v4", "https://www.spamhaus.org/drop/drop_v4.json", 12 * time.Hour},

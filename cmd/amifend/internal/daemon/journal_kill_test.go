@@ -37,6 +37,9 @@ func runDaemon(text string) int {
 		Name: "pbx1", Address: os.Getenv(envDaemon + "_PBX"), Host: "127.0.0.1", Username: pbxUser,
 		Secret: ami.NewSecret(pbxSecret),
 	}}
+	if file := os.Getenv(envDaemon + "_FEED"); file != "" { // what is hidden in a feed is not written
+		c.Feeds = []config.Feed{{Name: "one", File: file, Every: time.Hour}}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if err := Run(ctx, Options{
@@ -57,7 +60,7 @@ type process struct {
 func (s *site) spawn(t testing.TB) *process {
 	t.Helper()
 	c := s.config
-	c.Servers = nil
+	c.Servers, c.Feeds = nil, nil
 	text, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -65,6 +68,9 @@ func (s *site) spawn(t testing.TB) *process {
 
 	p := &process{Cmd: exec.Command("/proc/self/exe"), lines: make(chan logtest.Line, 10_000)}
 	p.Env = append(os.Environ(), envDaemon+"="+string(text), envDaemon+"_PBX="+s.pbxs[0].Addr())
+	if len(s.config.Feeds) > 0 {
+		p.Env = append(p.Env, envDaemon+"_FEED="+s.config.Feeds[0].File)
+	}
 	p.Stderr = os.Stderr
 	p.ExtraFiles = []*os.File{os.NewFile(uintptr(dup(t, s.FD())), "namespace")}
 	out, err := p.StdoutPipe()

@@ -86,6 +86,13 @@ func BenchmarkManyBans(b *testing.B) {
 			_, err := c.Status(b.Context())
 			return err
 		})
+		timed("live", func() error { // a look of amifend top
+			l, err := c.Live(b.Context(), control.MostLive)
+			if err == nil && (l.Running != bans || len(l.Busy) > 0) {
+				err = fmt.Errorf("%d bans, busy: %v", l.Running, l.Busy)
+			}
+			return err
+		})
 		timed("explain", func() error {
 			_, err := c.Explain(b.Context(), netip.MustParseAddr("10.1.2.3"))
 			return err

@@ -208,6 +208,19 @@ func readFile(path string, last *List) (*List, error) {
 	return l, nil
 }
 
+// ReadFile reads the list of a file, as the daemon does. The error is for people, and does not name
+// the file.
+func ReadFile(path string) (*List, error) {
+	l, err := readFile(path, nil)
+	if err == nil {
+		err = Sum(l.Prefixes).check()
+	}
+	if err != nil {
+		return nil, errors.New(describe(err))
+	}
+	return l, nil
+}
+
 // errNotRegular is returned for a name that does not lead to a regular file.
 var errNotRegular = errors.New("not a regular file")
 

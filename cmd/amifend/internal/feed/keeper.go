@@ -17,9 +17,11 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 )
 
+// StaleAfter is the age from which a list is old: a condition is open.
+const StaleAfter = 7 * 24 * time.Hour
+
 const (
-	staleAfter = 7 * 24 * time.Hour  // then a condition is open
-	dropAfter  = 30 * 24 * time.Hour // then the list is not in force
+	dropAfter = 30 * 24 * time.Hour // then the list is not in force
 
 	retryFirst = 5 * time.Minute // after a fetch that failed; each further pause is twice as long
 	retryLast  = time.Hour       // or the feed's own pause, if that is longer

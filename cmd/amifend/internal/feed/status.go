@@ -75,7 +75,7 @@ func (s *state) ageState(now time.Time) string {
 	switch {
 	case s.dropped(now):
 		return StateDropped
-	case s.age(now) > staleAfter:
+	case s.age(now) > StaleAfter:
 		return StateStale
 	}
 	return StateCurrent
@@ -90,7 +90,7 @@ func (k *Keeper) lookAtAges(now time.Time) {
 		if s.list != nil {
 			age = s.age(now)
 		}
-		if age <= staleAfter || s.loading(now) {
+		if age <= StaleAfter || s.loading(now) {
 			continue
 		}
 

@@ -62,7 +62,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	asking, stop := context.WithCancel(ctx)
 	defer stop()
-	p := tea.NewProgram(newModel(asking, o), tea.WithInput(o.In), tea.WithOutput(o.Out),
+	keys := newKeyboard(o.In)
+	defer keys.stop()
+	p := tea.NewProgram(newModel(asking, o), tea.WithInput(keys), tea.WithOutput(o.Out),
 		tea.WithColorProfile(profile), tea.WithoutSignalHandler())
 	defer context.AfterFunc(ctx, p.Quit)()
 

@@ -3,11 +3,13 @@ package live
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 // seat is the side of a terminal where a person sits.
 type seat struct {
 	master, program *os.File
+	gone            atomic.Bool // the daemon
 	mu              sync.Mutex
 	text            bytes.Buffer
 }
@@ -98,12 +101,22 @@ func TestTerminalIsRestored(t *testing.T) {
 		"quit":   {func(s *seat, _ func()) { _, _ = s.master.WriteString("q") }, false},
 		"signal": {func(_ *seat, cancel func()) { cancel() }, false},
 		"panic":  {func(s *seat, _ func()) { _, _ = s.master.WriteString("uy") }, true},
+		"daemon gone": {func(s *seat, _ func()) {
+			s.gone.Store(true)
+			s.await(t, "no such socket")
+			_, _ = s.master.WriteString("q")
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSeat(t)
 			before := s.modes(t)
 			d := (&desk{}).daemon()
-			d.Look = func(context.Context, int) (control.Live, error) { return hour(0), nil }
+			d.Look = func(context.Context, int) (control.Live, error) {
+				if s.gone.Load() {
+					return control.Live{}, errors.New("no such socket")
+				}
+				return hour(0), nil
+			}
 			d.Unban = nil // to call it panics
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -128,6 +141,16 @@ func TestTerminalIsRestored(t *testing.T) {
 			s.await(t, "\x1b[?25h") // the cursor
 			if after := s.modes(t); after != before {
 				t.Errorf("the modes are %+v, and were %+v", after, before)
+			}
+
+			// What is typed now is for the shell.
+			if _, err := s.master.WriteString("ls\n"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * keyTime)
+			line := make([]byte, 10)
+			if n, err := s.program.Read(line); string(line[:n]) != "ls\n" {
+				t.Errorf("the shell reads %q, %v", line[:n], err)
 			}
 		})
 	}

@@ -43,3 +43,21 @@ func TestAlertWarnings(t *testing.T) {
 		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// On the live screen the worst alert comes first, be it an event or a condition.
+func TestLiveAlerts(t *testing.T) {
+	b := alerts.New(alerts.Options{Log: slog.New(slog.DiscardHandler)})
+	b.Raise(alerts.Key(alerts.FeedStale, "mine"), alerts.Alert{
+		Kind: alerts.FeedStale, Text: "the list is old",
+	}, alerts.Span{})
+	b.Event(alerts.Alert{Kind: "compromised_account", Source: "203.0.113.9", Text: "why"})
+
+	s := &Service{Options: Options{Book: b}}
+	got := s.liveAlerts(1)
+	if len(got) != 1 || got[0].Kind != "compromised_account" {
+		t.Errorf("%+v", got)
+	}
+	if got := s.liveAlerts(5); len(got) != 2 || !got[1].Open {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -253,6 +254,11 @@ func (s *Service) liveAlerts(most int) []control.Alert {
 			out = append(out, shown)
 		}
 	}
+
+	// A compromised account is an event, and worse than many a condition.
+	slices.SortStableFunc(out, func(a, b control.Alert) int {
+		return cmp.Compare(alerts.KindOf(a.Kind).Severity, alerts.KindOf(b.Kind).Severity)
+	})
 	return out[:min(most, len(out))]
 }
 
