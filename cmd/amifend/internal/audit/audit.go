@@ -53,6 +53,7 @@ type Options struct {
 type Daemon interface {
 	Status(ctx context.Context) (control.Status, error)
 	Alerts(ctx context.Context, q control.AlertQuery) (control.AlertList, error)
+	Logins(ctx context.Context, since time.Duration) (control.LoginList, error)
 }
 
 // Result is what was found. It is the JSON output.
