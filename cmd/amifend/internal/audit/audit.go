@@ -41,6 +41,9 @@ type Options struct {
 
 	// Daemon answers what it has seen; nil: nothing does.
 	Daemon Daemon
+	// Time limits the probes; 0: they take as long as they do. Servers that are left then are not
+	// looked at from outside.
+	Time time.Duration
 	// Plan is where the probes are named before they are sent; nil: nowhere.
 	Plan   io.Writer
 	Screen screen.Screen // what Plan is

@@ -467,7 +467,7 @@ func TestHTML(t *testing.T) {
 
 func TestSummarize(t *testing.T) {
 	s := Summarize(sample(t))
-	if len(s.Worst) != mostWorst || s.Serious < 40 || s.Missed != 1 || len(s.Counts) != 4 ||
+	if len(s.Worst) != mostWorst || s.Serious < 40 || len(s.Missed) != 1 || len(s.Counts) != 4 ||
 		!strings.HasPrefix(s.Worst[0], "critical: ") {
 		t.Errorf("%+v", s)
 	}

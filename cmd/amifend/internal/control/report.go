@@ -44,6 +44,7 @@ type Report struct {
 	Sources     []Sum          `json:"sources"`
 	Accounts    []Sum          `json:"accounts"`
 	Trend       *Trend         `json:"trend,omitempty"` // only if it was asked for
+	Audit       *Audit         `json:"audit,omitempty"` // of a weekly report
 }
 
 // BanCounts counts the bans that were decided.
