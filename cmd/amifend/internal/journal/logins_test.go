@@ -48,7 +48,8 @@ func TestLogins(t *testing.T) {
 func TestNetworkBit(t *testing.T) {
 	bit := func(text string) uint64 { return NetworkBit(netip.MustParseAddr(text)) }
 	for _, same := range [][2]string{
-		{"192.0.2.1", "192.0.2.254"}, {"192.0.2.1", "::ffff:192.0.2.7"},
+		{"192.0.2.1", "192.0.2.254"},
+		{"192.0.2.1", "::ffff:192.0.2.7"},
 		{"2001:db8:1::1", "2001:db8:1:ffff::1"},
 	} {
 		if a, b := bit(same[0]), bit(same[1]); a != b || bits.OnesCount64(a) != 1 {
