@@ -35,8 +35,10 @@ type Options struct {
 	PBXConfig string // the folder of the PBX's config files; "": it is not looked at
 	Account   string // a SIP account that exists; "": the first one of the PBX's config
 	Version   string // the PBX's version, as `asterisk -V` prints it; "": what the PBX shows
-	// Changelog is the changelog of Asterisk's package on this machine; "": none.
-	Changelog string
+	// Changelog is the changelog of the PBX's package, as a file; "": OwnChangelog if the PBX is this
+	// machine.
+	Changelog    string
+	OwnChangelog string // of the package on this machine, if it is there
 	Ports     probe.Ports
 
 	// Daemon answers what it has seen; nil: nothing does.

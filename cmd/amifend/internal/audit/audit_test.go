@@ -292,6 +292,44 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+// The changelog of a package says which fixes it has, in the forms of Debian and of RPM. A file that
+// was named and is not there is missed; one that was only guessed is not.
+func TestChangelog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changelog")
+	text := "* Tue Jan 09 2024 A <a@example.com> - 18.12.1-1.el9.2\n- Fixes GHSA-98rc-4j27-74hh " +
+		"(CVE-2023-49786)\n- cve-2022-42705: use after free\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		named, own, config string
+		read               bool
+		missed             int
+	}{
+		{named: path, read: true},
+		{own: path, config: t.TempDir(), read: true},
+		{own: path}, // the version may be of another machine
+		{own: path + ".none", config: t.TempDir()},
+		{named: path + ".none", missed: 1},
+	} {
+		r, err := Run(t.Context(), Options{
+			Offline: true, Version: "Asterisk 18.12.1-1.el9.2", Changelog: tt.named, OwnChangelog: tt.own,
+			PBXConfig: tt.config,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(r.Findings, func(f finding.Finding) bool {
+			return f.Kind == "ask_distribution"
+		})
+		s := r.Sections[3]
+		if i < 0 || strings.Contains(r.Findings[i].Seen, "changelog names 2 of them") != tt.read ||
+			len(s.Missed) != tt.missed {
+			t.Errorf("%+v: %+v, %+v", tt, r.Findings, s)
+		}
+	}
+}
+
 // play starts a PBX that speaks AMI, and nothing else.
 func play(t *testing.T, b amitest.Behaviour) *config.Config {
 	t.Helper()
