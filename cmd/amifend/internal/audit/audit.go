@@ -35,12 +35,17 @@ type Options struct {
 	PBXConfig string // the folder of the PBX's config files; "": it is not looked at
 	Account   string // a SIP account that exists; "": the first one of the PBX's config
 	Version   string // the PBX's version, as `asterisk -V` prints it; "": what the PBX shows
-	// Changelog is the changelog of Asterisk's package on this machine; "": none.
-	Changelog string
+	// Changelog is the changelog of the PBX's package, as a file; "": OwnChangelog if the PBX is this
+	// machine.
+	Changelog    string
+	OwnChangelog string // of the package on this machine, if it is there
 	Ports     probe.Ports
 
 	// Daemon answers what it has seen; nil: nothing does.
 	Daemon Daemon
+	// Time limits the probes; 0: they take as long as they do. Servers that are left then are not
+	// looked at from outside.
+	Time time.Duration
 	// Plan is where the probes are named before they are sent; nil: nowhere.
 	Plan   io.Writer
 	Screen screen.Screen // what Plan is
@@ -53,6 +58,7 @@ type Options struct {
 type Daemon interface {
 	Status(ctx context.Context) (control.Status, error)
 	Alerts(ctx context.Context, q control.AlertQuery) (control.AlertList, error)
+	Logins(ctx context.Context, since time.Duration) (control.LoginList, error)
 }
 
 // Result is what was found. It is the JSON output.

@@ -28,6 +28,7 @@ import (
 type daemonOf struct {
 	status control.Status
 	alerts []control.Alert
+	logins control.LoginList
 	err    error
 }
 
@@ -35,6 +36,10 @@ func (d daemonOf) Status(context.Context) (control.Status, error) { return d.sta
 
 func (d daemonOf) Alerts(context.Context, control.AlertQuery) (control.AlertList, error) {
 	return control.AlertList{Alerts: d.alerts}, d.err
+}
+
+func (d daemonOf) Logins(context.Context, time.Duration) (control.LoginList, error) {
+	return d.logins, d.err
 }
 
 func kindsOf(all []finding.Finding) (out []string) {
@@ -131,13 +136,88 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// Each alert that is a weakness is one finding. One that is over counts only if it was an event.
+func TestDaemonAlerts(t *testing.T) {
+	all := alertKinds()
+	for kind, want := range all {
+		alert := control.Alert{Kind: kind, Account: `"1001"`, Server: "office", Open: true}
+		over := alert
+		over.Open, over.Ended = false, time.Now()
+		ignored := alert
+		ignored.Ignored = "known"
+		for _, tt := range []struct {
+			alert control.Alert
+			found bool
+		}{{alert, true}, {ignored, false}, {over, !onlyWhileOpen(want)}} {
+			r, err := Run(t.Context(), Options{Daemon: daemonOf{
+				alerts: []control.Alert{tt.alert, tt.alert},
+			}})
+			if err != nil || len(r.Findings) != map[bool]int{true: 1}[tt.found] ||
+				tt.found && r.Findings[0].Kind != want {
+				t.Errorf("%+v: %+v, %v", tt.alert, r.Findings, err)
+			}
+		}
+	}
+}
+
+// What the logins of a server mean. Each server has its own findings.
+func TestDaemonLogins(t *testing.T) {
+	used := func(server, account string, change func(*control.AccountUsed)) control.AccountUsed {
+		a := control.AccountUsed{Server: server, Account: ami.Quote([]byte(account)), Logins: 1, Networks: 1}
+		change(&a)
+		return a
+	}
+	udp := func(a *control.AccountUsed) { a.UDP = true }
+	d := daemonOf{logins: control.LoginList{
+		Accounts: []control.AccountUsed{
+			used("office", "1001", udp),
+			used("office", "1002", func(a *control.AccountUsed) { a.UDP, a.TLS = true, true }),
+			used("office", "1003", func(a *control.AccountUsed) { a.TLS, a.Networks = true, 9 }),
+			used("old", "2001", func(a *control.AccountUsed) { a.UDP, a.ChanSIP = true, true }),
+			used("old", "2002", func(a *control.AccountUsed) { a.TCP = true }),
+		},
+		ChanSIP: []string{"old", "older"},
+	}}
+	r, err := Run(t.Context(), Options{Daemon: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range r.Findings {
+		got = append(got, fmt.Sprint(f.Server, " ", f.Kind, " ", f.Places))
+	}
+	slices.Sort(got)
+	want := []string{
+		`office account_many_networks ["1003": at least 9 networks in 7 days]`,
+		`office udp_only ["1001"]`, `old chan_sip_seen ["2001"]`, `old no_login_by_tls []`,
+		`old udp_only ["2001"]`, `older chan_sip_seen []`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+
+	r, err = Run(t.Context(), Options{Daemon: d, Server: "older"})
+	if err != nil || len(r.Findings) != 1 {
+		t.Errorf("%+v, %v", r.Findings, err)
+	}
+}
+
+// A PBX that the daemon does not hear is a finding.
+func TestDaemonDeaf(t *testing.T) {
+	r, err := Run(t.Context(), Options{Daemon: daemonOf{status: control.Status{
+		Servers: []control.ServerStatus{{Name: "down", Address: "192.0.2.11:5038"}},
+	}}})
+	if err != nil || len(r.Findings) != 1 || r.Findings[0].Kind != "server_unheard" {
+		t.Errorf("%+v, %v", r.Findings, err)
+	}
+}
+
 // What the daemon has seen.
 func TestDaemon(t *testing.T) {
 	d := daemonOf{
 		status: control.Status{Servers: []control.ServerStatus{
 			{Name: "office", Address: "192.0.2.10:5038", Connected: true, ClockError: -61},
 			{Name: "local", Address: "127.0.0.1:5038", Connected: true},
-			{Name: "down", Address: "192.0.2.11:5038"},
 		}},
 		alerts: []control.Alert{
 			{Kind: "compromised_account", Account: `"1001"`, Source: "198.51.100.7", Server: "office"},
@@ -208,6 +288,44 @@ func TestVersion(t *testing.T) {
 		}
 		if strings.HasPrefix(version, "Asterisk 20.8.0") && r.Findings[0].Severity != finding.Critical {
 			t.Errorf("%+v", r.Findings[0])
+		}
+	}
+}
+
+// The changelog of a package says which fixes it has, in the forms of Debian and of RPM. A file that
+// was named and is not there is missed; one that was only guessed is not.
+func TestChangelog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changelog")
+	text := "* Tue Jan 09 2024 A <a@example.com> - 18.12.1-1.el9.2\n- Fixes GHSA-98rc-4j27-74hh " +
+		"(CVE-2023-49786)\n- cve-2022-42705: use after free\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		named, own, config string
+		read               bool
+		missed             int
+	}{
+		{named: path, read: true},
+		{own: path, config: t.TempDir(), read: true},
+		{own: path}, // the version may be of another machine
+		{own: path + ".none", config: t.TempDir()},
+		{named: path + ".none", missed: 1},
+	} {
+		r, err := Run(t.Context(), Options{
+			Offline: true, Version: "Asterisk 18.12.1-1.el9.2", Changelog: tt.named, OwnChangelog: tt.own,
+			PBXConfig: tt.config,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(r.Findings, func(f finding.Finding) bool {
+			return f.Kind == "ask_distribution"
+		})
+		s := r.Sections[3]
+		if i < 0 || strings.Contains(r.Findings[i].Seen, "changelog names 2 of them") != tt.read ||
+			len(s.Missed) != tt.missed {
+			t.Errorf("%+v: %+v, %+v", tt, r.Findings, s)
 		}
 	}
 }
@@ -387,7 +505,7 @@ func TestHTML(t *testing.T) {
 
 func TestSummarize(t *testing.T) {
 	s := Summarize(sample(t))
-	if len(s.Worst) != mostWorst || s.Serious < 40 || s.Missed != 1 || len(s.Counts) != 4 ||
+	if len(s.Worst) != mostWorst || s.Serious < 40 || len(s.Missed) != 1 || len(s.Counts) != 4 ||
 		!strings.HasPrefix(s.Worst[0], "critical: ") {
 		t.Errorf("%+v", s)
 	}

@@ -3,12 +3,14 @@ package audit
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/audit/finding"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // past is how far back events count. Conditions that go on count whenever they began.
@@ -40,11 +42,85 @@ func (l *look) daemon(ctx context.Context) Section {
 		s.miss("the alerts of the daemon: %s", err)
 	}
 
-	s.note("the daemon's servers, and its alerts of the last 7 days")
-	s.miss("transports of logins: the daemon records none")
+	// A daemon without a journal, or an older one, knows nothing of logins.
+	logins, err := l.o.Daemon.Logins(ctx, past)
+	if err != nil {
+		s.miss("how accounts log in: %s", err)
+	}
+
+	s.note("the daemon's servers, its alerts of the last 7 days, and the logins of %s",
+		wording.Count(len(logins.Accounts), "account"))
 	l.servedBy(status)
 	l.alerts(list.Alerts)
+	l.logins(logins)
 	return s
+}
+
+// manyNetworks is the number of networks in seven days from which on an account is reported. One
+// phone that is carried about has some: home, office, and several of its carrier.
+const manyNetworks = 8
+
+// logins judges how the accounts of each server logged in.
+func (l *look) logins(list control.LoginList) {
+	byServer := map[string][]control.AccountUsed{}
+	for _, a := range list.Accounts {
+		byServer[a.Server] = append(byServer[a.Server], a)
+	}
+
+	for _, server := range slices.Sorted(maps.Keys(byServer)) {
+		if l.o.Server != "" && server != l.o.Server {
+			continue
+		}
+		accounts := byServer[server]
+		var udp, networks []string
+		encrypted := 0
+		for _, a := range accounts {
+			if a.UDP && !a.TCP && !a.TLS {
+				udp = append(udp, a.Account)
+			}
+			if a.TLS {
+				encrypted++
+			}
+			if a.Networks >= manyNetworks {
+				networks = append(networks, fmt.Sprintf("%s: at least %d networks in 7 days",
+					a.Account, a.Networks))
+			}
+		}
+
+		of := func(n int) string {
+			return fmt.Sprintf("%d of %s in 7 days", n, wording.Count(len(accounts), "account"))
+		}
+		for _, f := range some(nil, "udp_only", of(len(udp)), udp) {
+			l.add(f.Of(server))
+		}
+		for _, f := range some(nil, "account_many_networks", of(len(networks)), networks) {
+			l.add(f.Of(server))
+		}
+		if encrypted == 0 {
+			l.add(finding.New("no_login_by_tls", of(len(accounts))).Of(server))
+		}
+	}
+	l.chanSIP(list)
+}
+
+// chanSIP adds the servers whose chan_sip was heard, each with its accounts.
+func (l *look) chanSIP(list control.LoginList) {
+	for _, server := range list.ChanSIP {
+		if l.o.Server != "" && server != l.o.Server {
+			continue
+		}
+		var accounts []string
+		for _, a := range list.Accounts {
+			if a.ChanSIP && a.Server == server {
+				accounts = append(accounts, a.Account)
+			}
+		}
+		seen := "its phones log in by chan_sip"
+		if len(accounts) == 0 {
+			seen = "chan_sip answers, and no phone logged in by it in 7 days"
+		}
+		l.add(finding.New("chan_sip_seen", seen, accounts...).Of(server))
+	}
 }
 
 // servedBy judges the state of the servers.
@@ -60,6 +136,9 @@ func (l *look) servedBy(status control.Status) {
 		if server.Connected && server.TLS == "" && !local && !l.plainAMI[server.Name] {
 			l.add(finding.New("ami_without_tls", "", server.Address).Of(server.Name))
 		}
+		if !server.Connected {
+			l.add(finding.New("server_unheard", "", server.Address).Of(server.Name))
+		}
 		off := time.Duration(server.ClockError * float64(time.Second))
 		if off.Abs() >= clockOff {
 			l.add(finding.New("clock_wrong", fmt.Sprintf("the PBX's clock differs by %s",
@@ -74,9 +153,12 @@ func alertKinds() map[string]string {
 		"compromised_account":    "account_compromised",
 		"suspect_login":          "login_suspect",
 		"account_attacked":       "account_attacked",
-		"spoof_suspected":        "account_many_networks",
+		"spoof_suspected":        "account_forges",
 		"misconfigured_endpoint": "phone_old_password",
 		"sources_hidden":         "events_hidden",
+		"unseen_requests":        "requests_unseen",
+		"ineffective_ban":        "ban_ineffective",
+		"unexpected_country":     "account_abroad",
 	}
 }
 
@@ -87,7 +169,7 @@ func (l *look) alerts(all []control.Alert) {
 	places := map[key][]string{}
 	for _, a := range all {
 		kind, ok := alertKinds()[a.Kind]
-		over := !a.Ended.IsZero() && kind == "account_attacked"
+		over := !a.Ended.IsZero() && onlyWhileOpen(kind)
 		if !ok || over || a.Ignored != "" || l.o.Server != "" && a.Server != l.o.Server {
 			continue
 		}
@@ -95,8 +177,8 @@ func (l *look) alerts(all []control.Alert) {
 		// The account is quoted already, as an attacker may have chosen it.
 		k := key{kind, a.Server}
 		place := strings.Join(nonempty(a.Account, a.Source), " from ")
-		if place == "" {
-			place = a.Reason
+		if place == "" || kind == "account_abroad" {
+			place = strings.Join(nonempty(place, a.Reason), ": ")
 		}
 		if places[k] == nil {
 			order = append(order, k)
@@ -109,6 +191,13 @@ func (l *look) alerts(all []control.Alert) {
 	for _, k := range order {
 		l.add(finding.New(k.kind, "", places[k]...).Of(k.server))
 	}
+}
+
+// onlyWhileOpen reports whether an alert that is over is no finding any more.
+func onlyWhileOpen(kind string) bool {
+	return slices.Contains([]string{
+		"account_attacked", "events_hidden", "requests_unseen", "ban_ineffective",
+	}, kind)
 }
 
 // nonempty returns the texts that are not empty.

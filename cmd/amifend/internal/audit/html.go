@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"io"
 	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 //go:embed page.html
@@ -25,7 +27,7 @@ func WriteHTML(w io.Writer, r Result) error {
 
 	err = t.Execute(w, struct {
 		Result
-		Summary Summary
+		Summary control.Audit
 		Verdict string
 	}{r, Summarize(r), Verdict(r)})
 	if err != nil {

@@ -36,9 +36,19 @@ func (l *look) outside(ctx context.Context) (Section, error) {
 		return s, nil
 	}
 
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if l.o.Time > 0 {
+		limited, cancel = context.WithTimeout(ctx, l.o.Time)
+	}
+	defer cancel()
+
 	// One after the other: the probes stay few a second, and the plan readable.
 	for _, server := range l.servers() {
-		if err := l.server(ctx, server, &s); err != nil {
+		err := l.server(limited, server, &s)
+		switch {
+		case err != nil && limited.Err() != nil && ctx.Err() == nil:
+			s.miss("%s: no time was left (%s for all PBXs)", server.Name, l.o.Time)
+		case err != nil:
 			return s, err
 		}
 	}

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/audit/finding"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
@@ -131,34 +131,12 @@ func (r Result) Warnings() (out []string) {
 	return out
 }
 
-// Summary is a result in plain values, for other reports.
-type Summary struct {
-	At time.Time `json:"at"`
-	// Verdict is the result in a few words, such as "1 critical, 2 low".
-	Verdict string `json:"verdict"`
-	// Counts are the findings by severity, the worst first. Each severity is there.
-	Counts []Count `json:"counts"`
-	// Worst are the findings of severity medium or worse in one line each, the worst first, at
-	// most ten.
-	Worst []string `json:"worst"`
-	// Serious is the number of findings of severity medium or worse.
-	Serious int `json:"serious"`
-	// Missed is the number of things that could not be looked at.
-	Missed int `json:"missed"`
-}
-
-// Count is the number of findings of a severity.
-type Count struct {
-	Severity string `json:"severity"`
-	Count    int    `json:"count"`
-}
-
 // mostWorst is how many findings a summary names.
 const mostWorst = 10
 
-// Summarize returns a result in plain values.
-func Summarize(r Result) Summary {
-	s := Summary{At: r.At, Worst: []string{}, Missed: len(r.Warnings())}
+// Summarize returns a result in short, for other reports.
+func Summarize(r Result) control.Audit {
+	s := control.Audit{At: r.At, Worst: []string{}, Missed: append([]string{}, r.Warnings()...)}
 	for _, severity := range finding.Severities() {
 		n := 0
 		for _, f := range r.Findings {
@@ -166,7 +144,7 @@ func Summarize(r Result) Summary {
 				n++
 			}
 		}
-		s.Counts = append(s.Counts, Count{severity.String(), n})
+		s.Counts = append(s.Counts, control.AuditCount{Severity: severity.String(), Count: n})
 	}
 
 	for _, f := range r.Findings {

@@ -81,32 +81,52 @@ func (l *look) judgeBranch(r advisory.Release, server string) {
 	l.add(finding.New("branch_ended", seen).Of(server))
 }
 
-// askDistribution adds what only the distribution knows. On the PBX itself, the changelog of its
-// package names the advisories that it has fixed.
+// askDistribution adds what only the distribution knows. The changelog of its package names the
+// advisories that it has fixed.
 func (l *look) askDistribution(
 	r advisory.Release, missing []advisory.Advisory, server string, local bool, s *Section,
 ) {
-	if local && l.o.Changelog != "" {
-		if f, err := os.Open(l.o.Changelog); err == nil {
-			fixed, err := advisory.Mentioned(f)
-			_ = f.Close()
-			if err != nil {
-				s.miss("%s: %s", l.o.Changelog, err)
-			}
-			open := slices.DeleteFunc(slices.Clone(missing), func(a advisory.Advisory) bool {
-				return a.In(fixed)
-			})
-			s.note("%s names %d of %d advisories", l.o.Changelog, len(missing)-len(open), len(missing))
-			missing = open
-		}
+	all := len(missing)
+	seen := fmt.Sprintf("%s is a package of a distribution; by its number alone, %d fixes would be missing", r,
+		all)
+	fixed, path := l.changelog(local, s)
+	if fixed != nil {
+		missing = slices.DeleteFunc(slices.Clone(missing), func(a advisory.Advisory) bool {
+			return a.In(fixed)
+		})
+		s.note("%s names %d of %d advisories", path, all-len(missing), all)
+		seen += fmt.Sprintf("; its changelog names %d of them", all-len(missing))
 	}
-	if len(missing) == 0 {
-		return
+	if len(missing) > 0 {
+		l.add(finding.New("ask_distribution", seen, names(missing)...).Of(server))
+	}
+}
+
+// changelog returns the names in the changelog of the PBX's package, and its path; nil if there is
+// none.
+func (l *look) changelog(local bool, s *Section) (map[string]bool, string) {
+	path := l.o.Changelog
+	if path == "" && local {
+		path = l.o.OwnChangelog
+	}
+	if path == "" {
+		return nil, ""
 	}
 
-	l.add(finding.New("ask_distribution", fmt.Sprintf(
-		"%s is a package of a distribution; by its number alone, %d fixes would be missing", r,
-		len(missing)), names(missing)...).Of(server))
+	f, err := os.Open(path)
+	if err != nil {
+		// Whether this machine has one was only a guess.
+		if path == l.o.Changelog {
+			s.miss("the changelog of the package: %s", err)
+		}
+		return nil, ""
+	}
+	defer f.Close()
+	fixed, err := advisory.Mentioned(f)
+	if err != nil {
+		s.miss("%s: %s", path, err)
+	}
+	return fixed, path
 }
 
 // names returns the advisories in words.

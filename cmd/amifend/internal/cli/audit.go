@@ -23,6 +23,8 @@ type Audit struct {
 	Account   string `placeholder:"NAME" help:"${auditAccountHelp}"`
 	Version   string `name:"asterisk-version" placeholder:"TEXT" help:"${auditVersionHelp}"`
 
+	Changelog string `placeholder:"FILE" help:"${auditChangelogHelp}"`
+
 	SIPPort   uint16 `name:"sip-port" default:"5060" placeholder:"PORT" help:"SIP, UDP and TCP (${default}; 0: none)."`
 	SIPSPort  uint16 `name:"sips-port" default:"5061" placeholder:"PORT" help:"SIP over TLS (${default}; 0: none)."`
 	HTTPPort  uint16 `name:"http-port" default:"8088" placeholder:"PORT" help:"HTTP (${default}; 0: none)."`
@@ -39,6 +41,7 @@ func (*Audit) Help() string {
     sudo amifend audit --pbx-config /etc/asterisk
     sudo amifend audit --pbx-config /etc/asterisk --format html > audit.html
     sudo amifend audit --offline --pbx-config /etc/asterisk --asterisk-version "$(asterisk -V)"
+    rpm -q --changelog asterisk | sudo amifend audit --changelog /dev/stdin
 
 It looks in four ways: from outside (AMI, SIP, HTTP, TLS), at what the daemon has seen, at the
 PBX's configuration, and at the advisories that its version lacks. Each finding has a severity, the
@@ -66,7 +69,8 @@ func (a *Audit) Run(ctx context.Context, on screen.Screen) error {
 
 	o := audit.Options{
 		Config: loaded, Offline: a.Offline, Server: a.Server, PBXConfig: a.PBXConfig,
-		Account: a.Account, Version: a.Version, Changelog: packageChangelog,
+		Account: a.Account, Version: a.Version, Changelog: a.Changelog,
+		OwnChangelog: packageChangelog,
 		Ports: probe.Ports{
 			SIP: a.SIPPort, SIPS: a.SIPSPort, HTTP: a.HTTPPort, HTTPS: a.HTTPSPort,
 			AMI: probe.DefaultPorts().AMI,

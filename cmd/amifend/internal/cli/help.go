@@ -30,6 +30,8 @@ func Vars() kong.Vars {
 			"to judge passwords and settings too.",
 		"auditAccountHelp": "A SIP account that exists, to see whether the PBX answers " +
 			"differently for others. Default: the first one of --pbx-config.",
+		"auditChangelogHelp": "The changelog of the PBX's package, as apt changelog asterisk or " +
+			"rpm -q --changelog asterisk print it. Default: that of the Debian package, on the PBX itself.",
 		"auditVersionHelp": "The PBX's version, as asterisk -V prints it. Default: what the PBX shows.",
 
 		"alertsAddressHelp": "Only alerts about this address, or about a prefix that contains it.",

@@ -12,6 +12,8 @@ import (
 type Reporter interface {
 	Report(ctx context.Context, q ReportQuery) (Report, error)
 	Alerts(ctx context.Context, q AlertQuery) (AlertList, error)
+	// Logins returns how accounts logged in, so far back.
+	Logins(ctx context.Context, since time.Duration) (LoginList, error)
 }
 
 // Bounds of a question about the past.
@@ -42,6 +44,7 @@ type Report struct {
 	Sources     []Sum          `json:"sources"`
 	Accounts    []Sum          `json:"accounts"`
 	Trend       *Trend         `json:"trend,omitempty"` // only if it was asked for
+	Audit       *Audit         `json:"audit,omitempty"` // of a weekly report
 }
 
 // BanCounts counts the bans that were decided.

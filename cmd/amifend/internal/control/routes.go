@@ -140,6 +140,12 @@ func (s *Server) pastTable() []served {
 				{paramLimit.Name, "how many at most; 1000 if it is missing, and no more"},
 			},
 		}, s.Past != nil, s.alerts},
+		{Route{
+			Method: http.MethodGet, Path: "/v1/logins", Answer: LoginList{},
+			About: "How the accounts of phones logged in, from the journal: over what, and from how " +
+				"many networks. Hours are reported as a whole.",
+			Query: []Parameter{paramSince},
+		}, s.Past != nil, s.logins},
 
 		{Route{
 			Method: http.MethodGet, Path: "/v1/notify", Answer: NotifyTargets{},

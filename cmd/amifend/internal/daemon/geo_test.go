@@ -71,6 +71,7 @@ func TestNamesAndWeeklyReport(t *testing.T) {
 	text := mails.wait(t, "weekly report: ")
 	for _, part := range []string{
 		"multipart/alternative", "text/plain", "text/html", "accounts tried most",
+		"what an attacker would find: ", "not looked at: the PBX's configuration",
 	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the report lacks %q:\n%s", part, text)

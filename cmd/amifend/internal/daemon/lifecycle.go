@@ -60,7 +60,7 @@ func (d *daemon) run(ctx context.Context) {
 	notifying, stopNotifier := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNotifier()
 	if d.journal != nil {
-		d.notifier.SetReport(d.service.Weekly)
+		d.notifier.SetReport(d.weekly)
 	}
 	notifier.Go(func() { d.notifier.Run(notifying, d.alerts) })
 

@@ -133,6 +133,8 @@ func (b *backlog) count(totals []Total) {
 		if sum := b.totals[k]; sum != nil {
 			sum.Failures += t.Failures
 			sum.Logins += t.Logins
+			sum.Ways |= t.Ways
+			sum.Networks |= t.Networks
 			continue
 		}
 

@@ -60,6 +60,8 @@
 //	account_hour    the same of an account, its name quoted (ami.Quote). In both tables the
 //	                name "(others)" sums up all that had no room. Events, not attempts: one
 //	                attempt may raise several.
+//	  ways, networks  of an account: bits of how and from which networks it logged in (Ways,
+//	                NetworkBit); no address can be read from them
 //	engine          the engine's state (scores, proof, strikes, …) as a log of blocks: id,
 //	                round, block. A later block replaces records of earlier ones. Now and
 //	                then a full copy, a round, is written, and the older blocks are deleted.

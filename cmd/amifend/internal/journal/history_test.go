@@ -137,8 +137,8 @@ func TestTotalsBy(t *testing.T) {
 	hour := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	total := func(h int, server, name string, account bool, failures, logins uint64) Total {
 		return Total{
-			hour.Add(time.Duration(h) * time.Hour), server, name, account, failures,
-			logins,
+			Hour: hour.Add(time.Duration(h) * time.Hour), Server: server, Name: name,
+			Account: account, Failures: failures, Logins: logins,
 		}
 	}
 

@@ -160,6 +160,8 @@ CREATE VIEW bans AS SELECT
 	datetime(lifted / 1000, 'unixepoch') AS lifted, lifted_by, lifted_why, observed,
 	current = 1 AND lifted IS NULL AND until / 1000 > CAST(strftime('%s', 'now') AS INTEGER) AS running, servers
 	FROM past ORDER BY past.decided;`,
+	`ALTER TABLE account_hour ADD COLUMN ways INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE account_hour ADD COLUMN networks INTEGER NOT NULL DEFAULT 0;`,
 }
 
 // migrate changes the schema to the version of the last step. Each step is one transaction.

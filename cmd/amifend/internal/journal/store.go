@@ -43,9 +43,10 @@ var statements = map[string]string{
 	"source_hour": `INSERT INTO source_hour (hour, server, source, failures, logins)
 		VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 		failures = failures + excluded.failures, logins = logins + excluded.logins`,
-	"account_hour": `INSERT INTO account_hour (hour, server, account, failures, logins)
-		VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-		failures = failures + excluded.failures, logins = logins + excluded.logins`,
+	"account_hour": `INSERT INTO account_hour (hour, server, account, failures, logins, ways, networks)
+		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+		failures = failures + excluded.failures, logins = logins + excluded.logins,
+		ways = ways | excluded.ways, networks = networks | excluded.networks`,
 	"state": `INSERT INTO state (key, value) VALUES (?, ?)
 		ON CONFLICT DO UPDATE SET value = excluded.value`,
 	"forget": `DELETE FROM state WHERE key = ?`,
@@ -167,12 +168,13 @@ func (s *store) put(b *batch) error {
 
 	for _, t := range b.totals {
 		name := "source_hour"
+		args := []any{t.Hour.UnixMilli(), t.Server, t.Name, t.Failures, t.Logins}
 		if t.Account {
 			name = "account_hour"
+			args = append(args, t.Ways, int64(t.Networks)) // SQLite has signed numbers only
 		}
 
-		if _, err := s.do(name, t.Hour.UnixMilli(), t.Server, t.Name, t.Failures,
-			t.Logins); err != nil {
+		if _, err := s.do(name, args...); err != nil {
 			return err
 		}
 	}

@@ -16,15 +16,23 @@ func TestNumbersAndHours(t *testing.T) {
 		for h := range 7 * 24 {
 			for i := range sources {
 				at := from.Add(time.Duration(h) * time.Hour)
-				out = append(out, Total{at, "a", fmt.Sprintf("10.0.0.%d", i), false, failures, 1})
+				out = append(out, Total{
+					Hour: at, Server: "a", Name: fmt.Sprintf("10.0.0.%d", i), Failures: failures, Logins: 1,
+				})
+			}
+		}
+		total := func(at time.Time, server, name string, account bool, failures, logins uint64) Total {
+			return Total{
+				Hour: at, Server: server, Name: name, Account: account, Failures: failures,
+				Logins: logins,
 			}
 		}
 		return append(out,
-			Total{from, "a", "10.1.0.1", false, 0, 5}, // it only logs in
-			Total{from, "a", `"100"`, true, 7, 0}, Total{from, "b", `"100"`, true, 7, 0},
-			Total{from, "a", `"204"`, true, 0, 7},
-			Total{from.Add(-time.Hour), "a", "10.0.0.1", false, 3, 0}, // the week before
-			Total{to, "a", "10.0.0.1", false, 9, 0})                   // and after
+			total(from, "a", "10.1.0.1", false, 0, 5), // it only logs in
+			total(from, "a", `"100"`, true, 7, 0), total(from, "b", `"100"`, true, 7, 0),
+			total(from, "a", `"204"`, true, 0, 7),
+			total(from.Add(-time.Hour), "a", "10.0.0.1", false, 3, 0), // the week before
+			total(to, "a", "10.0.0.1", false, 9, 0))                   // and after
 	})
 	for _, at := range []time.Time{from.Add(-time.Minute), from.Add(time.Minute), to.Add(-time.Minute)} {
 		j.Alert(Alert{At: at, Seen: at, Kind: "suspect_login", Count: 1})
@@ -33,14 +41,22 @@ func TestNumbersAndHours(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	now, err := j.Numbers(t.Context(), from, to)
 	want := Numbers{
 		Failures: 7 * 24 * sources * failures, Logins: 7*24*sources + 5, Sources: sources, Accounts: 2,
 		Alerts: 2,
 	}
-	if err != nil || now != want || now.Failures < 1_000_000 {
-		t.Errorf("%+v, %v; want %+v", now, err, want)
+	if want.Failures < 1_000_000 {
+		t.Error("too few to be a test")
 	}
+
+	// WriteTotals writes no more than its budget. The rest comes later.
+	eventually(t, func() bool {
+		now, err := j.Numbers(t.Context(), from, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now == want
+	})
 	before, err := j.Numbers(t.Context(), from.Add(-7*24*time.Hour), from)
 	if want := (Numbers{Failures: 3, Sources: 1, Alerts: 1}); err != nil || before != want {
 		t.Errorf("before: %+v, %v; want %+v", before, err, want)

@@ -98,6 +98,10 @@ type Total struct {
 	Account  bool   // Name is an account's
 	Failures uint64
 	Logins   uint64
+	// Of an account: how it logged in, and a bit for each network from which it did, see
+	// [NetworkBit].
+	Ways     Ways
+	Networks uint64
 }
 
 // Row is a row of the table state. An empty Value deletes it.

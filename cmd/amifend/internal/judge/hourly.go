@@ -51,10 +51,18 @@ type accountName struct {
 	label  policy.Label
 }
 
-type counts struct{ failures, logins uint64 }
+// counts are what was counted of a source or an account. The last two are of an account only.
+type counts struct {
+	failures, logins uint64
+	networks         uint64
+	ways             journal.Ways
+}
 
 func (c counts) add(more counts) counts {
-	return counts{c.failures + more.failures, c.logins + more.logins}
+	return counts{
+		c.failures + more.failures, c.logins + more.logins,
+		c.networks | more.networks, c.ways | more.ways,
+	}
 }
 
 func newHourly(r bans.Recorder, weights policy.Weights) *hourly {
@@ -87,11 +95,42 @@ func (h *hourly) count(s *stream.Sighting) {
 	}
 	h.sums.sources[src] = h.sums.sources[src].add(c)
 
+	// How phones log in matters for their accounts, see [journal.Logins].
+	c.ways, c.networks = wayOf(s)
 	acc := accountName{server: s.Server, label: s.Account}
 	if _, ok := h.sums.accounts[acc]; !ok && len(h.sums.accounts) >= hourlyNames {
 		acc = accountName{server: s.Server, others: true}
 	}
 	h.sums.accounts[acc] = h.sums.accounts[acc].add(c)
+}
+
+// wayOf returns how a phone logged in, and the bit of its network; 0 if nobody did. Only logins that
+// the policy believes count, see [policy.Chooser].
+func wayOf(s *stream.Sighting) (w journal.Ways, network uint64) {
+	switch s.Service {
+	case policy.ServiceSIP:
+		w = journal.ChanSIP
+	case policy.ServicePJSIP:
+	default:
+		return 0, 0
+	}
+
+	believed := s.Kind == policy.KindSuccessfulAuth && !s.Unknown && !s.Injected &&
+		(s.Password || s.Chooser().Proven())
+	if !believed {
+		return w, 0
+	}
+	switch s.Transport {
+	case ami.TransportUDP:
+		w |= journal.ByUDP
+	case ami.TransportTCP, ami.TransportWS:
+		w |= journal.ByTCP
+	case ami.TransportTLS, ami.TransportWSS:
+		w |= journal.ByTLS
+	default:
+		return w, 0
+	}
+	return w, journal.NetworkBit(s.Source.Addr())
 }
 
 // flush hands over what was counted, once a minute.
@@ -144,7 +183,7 @@ func (s *sums) totals() []journal.Total {
 		}
 		out = append(out, journal.Total{
 			Hour: s.hour, Server: s.servers[k.server], Name: name, Account: true,
-			Failures: c.failures, Logins: c.logins,
+			Failures: c.failures, Logins: c.logins, Ways: c.ways, Networks: c.networks,
 		})
 	}
 

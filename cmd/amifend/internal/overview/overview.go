@@ -69,6 +69,7 @@ type view struct {
 	Phones    []phone
 	Rules     []count
 	Alerts    []count
+	Audit     *control.Audit // what an attacker would find; nil: nobody looked
 }
 
 // change is a number, and the same of the time before.
@@ -106,6 +107,7 @@ func newView(r control.Report, o Options) view {
 		Title: "amifend report", Host: o.Host, From: local(r.From), To: local(r.To),
 		Made: local(o.At), Headline: Headline(r), Dry: o.Dry,
 		Rules: counts(r.Bans.ByRule), Alerts: counts(r.AlertCounts),
+		Audit: r.Audit,
 	}
 	for _, s := range failed(r.Sources) {
 		v.Sources = append(v.Sources, row{
@@ -234,6 +236,7 @@ func Text(r control.Report, o Options) string {
 			plainNumber(c.Before), c.By)
 	}
 
+	v.writeAudit(&b)
 	v.writeLists(&b)
 	v.Failures.write(&b)
 	v.Bans.write(&b)
@@ -241,6 +244,24 @@ func Text(r control.Report, o Options) string {
 	v.Networks.write(&b)
 	b.WriteString("\nmore: amifend report --since 7d, amifend explain ADDRESS, amifend alerts\n")
 	return b.String()
+}
+
+// writeAudit writes what an attacker would find, and what nobody looked at.
+func (v *view) writeAudit(b *strings.Builder) {
+	if v.Audit == nil {
+		return
+	}
+	b.WriteString("\nwhat an attacker would find: " + v.Audit.Verdict + "\n")
+	for _, line := range v.Audit.Worst {
+		b.WriteString("  " + line + "\n")
+	}
+	if more := v.Audit.Serious - len(v.Audit.Worst); more > 0 {
+		fmt.Fprintf(b, "  and %d more\n", more)
+	}
+	for _, line := range v.Audit.Missed {
+		b.WriteString("  not looked at: " + line + "\n")
+	}
+	b.WriteString("  all of it: amifend audit, on the PBX as root\n")
 }
 
 // writeLists writes the lists of a report as text.

@@ -64,6 +64,12 @@ func week() control.Report {
 		})
 	}
 
+	r.Audit = &control.Audit{
+		Verdict: "1 critical, 12 medium", Serious: 13, Worst: []string{
+			"critical: an account was used by an attacker (office)", "high: " + hostile()[0],
+		},
+		Missed: []string{"the PBX's configuration", hostile()[5]},
+	}
 	t := &control.Trend{
 		Now: control.Numbers{
 			Failures: 1_234_567, Logins: 40_000, Sources: 321, Accounts: 95, Bans: 45, Alerts: 3,

@@ -25,6 +25,8 @@ type Sighting struct {
 	policy.Observation
 	Made int64 // by the daemon's clock: reception less the stream's lag
 	Own  bool  // of our own AMI login
+
+	Transport ami.Transport // by which the request came
 }
 
 // Translator turns the events of one session into sightings. It allocates nothing. One goroutine
@@ -50,7 +52,9 @@ func (t *Translator) Sighting(ev ami.Event) (Sighting, bool) {
 		return Sighting{}, false
 	}
 
-	return Sighting{Observation: o, Made: now - int64(t.behind(now, ev)), Own: ev.Own}, true
+	return Sighting{
+		Observation: o, Made: now - int64(t.behind(now, ev)), Own: ev.Own, Transport: ev.Transport,
+	}, true
 }
 
 // behind returns how late ev is. The time in a tainted event may be an attacker's, so it does not

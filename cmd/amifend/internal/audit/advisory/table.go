@@ -3,7 +3,7 @@ package advisory
 import "github.com/amifend/amifend/cmd/amifend/internal/audit/finding"
 
 // Date is the day of the table: that of the newest commit which was read for it.
-const Date = "2026-08-05"
+const Date = "2026-08-07"
 
 // Advisory is one security advisory.
 type Advisory struct {

@@ -116,9 +116,35 @@ var kinds = []Kind{
 	},
 	{
 		"account_many_networks", Seen, Medium, Possible,
-		"an account is in use from many addresses",
+		"accounts are in use from many networks",
 		"a password that many know, or that an attacker has as well",
 		"find out who uses the account; give each phone an account of its own",
+	},
+	{
+		"account_forges", Seen, Medium, Possible,
+		"somebody who knows an account forges addresses",
+		"the account is the attacker's own, or its password is known to them",
+		"change the account's password; ask its user",
+	},
+	{
+		"account_abroad", Seen, Medium, Possible,
+		"an account logged in from a country that is not expected",
+		"calls in the account's name, at your cost, if it was not its user",
+		"ask the user; change the password, or add the country to [geo] expected_countries",
+	},
+	{
+		"udp_only", Seen, Low, Certain,
+		"accounts only ever log in over UDP",
+		"anybody can forge the address of a packet, so such a login proves less, and attackers of " +
+			"these accounts are cut off from the SIP ports only; numbers and digests are readable",
+		"let the phones use TLS, or at least TCP",
+	},
+	{
+		"no_login_by_tls", Seen, Low, Certain,
+		"no phone logs in over TLS",
+		"numbers, names and the digests of passwords are readable on the path; digests of weak " +
+			"passwords are broken without another request",
+		"add a transport with protocol = tls to pjsip.conf, and let the phones use it",
 	},
 	{
 		"phone_old_password", Seen, Low, Likely,
@@ -133,8 +159,27 @@ var kinds = []Kind{
 		"keep the sources' addresses: no masquerading in front of the PBX",
 	},
 	{
+		"requests_unseen", Seen, High, Likely,
+		"the PBX refuses requests of which it raises no event",
+		"whoever attacks in this way is neither seen nor banned",
+		"amifend alerts names the ports; take auth_username out of endpoint_identifier_order, and " +
+			"see amifend check",
+	},
+	{
+		"ban_ineffective", Seen, High, Likely,
+		"a ban does not stop its source",
+		"an attacker goes on although amifend has banned them",
+		"amifend explain ADDRESS names the reason, such as a proxy in front or another port",
+	},
+	{
+		"server_unheard", Seen, High, Certain,
+		"the daemon is not connected to this PBX",
+		"attacks there are neither seen nor banned",
+		"amifend status names the reason",
+	},
+	{
 		"chan_sip_seen", Seen, Medium, Certain,
-		"phones use chan_sip",
+		"chan_sip serves phones, or attackers",
 		"a sender chooses the address that its events name, so no evidence of chan_sip cuts off " +
 			"everything; Asterisk 21 no longer has it",
 		"move the accounts to PJSIP",

@@ -48,6 +48,15 @@ func Look(ctx context.Context, o Options) (Result, error) {
 		l.problem(p.String())
 	}
 
+	l.judgeAll()
+	if err := ctx.Err(); err != nil {
+		return Result{}, fmt.Errorf("look at %s: interrupted: %w", o.Dir, err)
+	}
+	return l.result(), nil
+}
+
+// judgeAll judges all files.
+func (l *looker) judgeAll() {
 	// The dialplan comes before the accounts, whose contexts are judged by it.
 	l.readDialplan()
 	l.risks()
@@ -60,11 +69,6 @@ func Look(ctx context.Context, o Options) (Result, error) {
 	l.callerText()
 	l.rights()
 	l.judgeSecrets()
-
-	if err := ctx.Err(); err != nil {
-		return Result{}, fmt.Errorf("look at %s: interrupted: %w", o.Dir, err)
-	}
-	return l.result(), nil
 }
 
 // looker gathers what is found. A kind becomes one finding with all its places.

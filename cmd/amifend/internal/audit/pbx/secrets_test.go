@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/pbxconf"
 )
 
 // someSecret returns a password that no text of a finding holds by accident: weak, derived from the
@@ -103,6 +105,58 @@ func TestPropertyNoPassword(t *testing.T) {
 	})
 }
 
+// A short secret stands in any text by accident, such as in the number of a line. So what is shown
+// must depend on nothing but the kind of finding about it: two secrets of one kind, one output.
+func TestPropertyShortSecrets(t *testing.T) {
+	for _, tt := range []struct {
+		name, file, form string
+		kind             func(secret string) string
+	}{
+		{"PIN", "voicemail.conf", "[default]\n\n77 => %s,Name\n", pinKind},
+		{"fixed PIN", "voicemail.conf", "[default]\n77 => -%s,Name\n", pinKind},
+		{"PIN of users.conf", "users.conf", "[77]\nvmsecret=%s\n", pinKind},
+		{"users.conf", "users.conf", "[77]\nsecret=%s\n", passwordKind},
+		{"PJSIP", "pjsip.conf", "[77]\ntype=endpoint\nauth=77\n[77]\ntype=auth\npassword=%s\n", passwordKind},
+		{"chan_sip", "sip.conf", "[77]\ntype=friend\nhost=dynamic\nsecret=%s\n", passwordKind},
+		{"IAX2", "iax.conf", "[77]\ntype=user\nsecret=%s\n", passwordKind},
+		{"AMI", "manager.conf", "[general]\nenabled=yes\n[77]\nsecret=%s\n", passwordKind},
+		{"ARI", "ari.conf", "[77]\ntype=user\npassword=%s\n", passwordKind},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "pjsip.conf"), "[a]\ntype=endpoint\n")
+			shown := map[string]string{} // by kind
+			rapid.Check(t, func(t *rapid.T) {
+				secret := rapid.OneOf(
+					rapid.StringMatching(`[0-9]{1,6}`), rapid.StringMatching(`[0-9a-z]{1,5}`),
+					rapid.SampledFrom([]string{"77", "1234", "9", "kX9vQ2mLp7wTz4", "802613"}),
+				).Draw(t, "secret")
+				text := fmt.Sprintf(tt.form, secret)
+				if err := os.WriteFile(filepath.Join(dir, tt.file), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				r, err := Look(t.Context(), Options{Dir: dir})
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				out, kind := fmt.Sprintf("%+v", r), tt.kind(secret)
+				if before, ok := shown[kind]; ok && out != before {
+					t.Fatalf("%q: the output shows more than %q:\n%s\n%s", secret, kind, out, before)
+				}
+				shown[kind] = out
+			})
+			if len(shown) < 2 {
+				t.Errorf("only %d kinds were tried", len(shown))
+			}
+		})
+	}
+}
+
+func passwordKind(secret string) string { return judge(secret, "77") }
+
+func pinKind(secret string) string { return fmt.Sprint(weakPIN(secret, "77")) }
+
 // The types in between print no secret either.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	dir := unpack(t, "testdata/bad-pjsip.txtar", "")
@@ -135,9 +189,16 @@ func FuzzLook(f *testing.F) {
 			f.Add(name, fmt.Sprintf(form, "1001", "secret"))
 		}
 	}
+	for name, text := range others() {
+		f.Add(name, text)
+	}
 	f.Add("extensions.conf", "[a]\nexten => _X.,1,GotoIf($[x]?b,1,1:a,1,1)\nsame => n,Dial(Local/1@b)\n")
 	f.Fuzz(func(t *testing.T, name, text string) {
-		if _, ok := forms()[name]; !ok || len(text) > 4096 || strings.Contains(text, "include") {
+		// A path would lead to files of this machine. A name stays in the folder.
+		_, ok := forms()[name]
+		_, other := others()[name]
+		if !ok && !other || len(text) > 4096 ||
+			strings.Contains(text, "include") && strings.Contains(text, "/") {
 			return
 		}
 		dir := t.TempDir()
@@ -156,4 +217,39 @@ func FuzzLook(f *testing.F) {
 			}
 		}
 	})
+}
+
+// others are the files that hold no passwords of the forms, with an example of each.
+func others() map[string]string {
+	return map[string]string{
+		"asterisk.conf":         "[options]\nmaxcalls=1\nlive_dangerously=yes\n",
+		"rtp.conf":              "[general]\nstrictrtp=no\nrtpstart=1\nrtpend=2\n",
+		"modules.conf":          "[modules]\nautoload=no\nload=chan_sip.so\nnoload => x\n",
+		"cdr_manager.conf":      "[general]\nenabled=yes\n",
+		"cel_manager.conf":      "[general]\nenable=yes\n",
+		"extconfig.conf":        "[settings]\nps_endpoints => odbc,asterisk\n",
+		"sorcery.conf":          "[res_pjsip]\nendpoint=realtime,ps_endpoints\n",
+		"sip_general.conf":      "allowguest=no\n",
+		"extensions.ael":        "context a { _X. => Dial(x); }",
+		"users_additional.conf": "[1]\nsecret=a\n",
+	}
+}
+
+// Every file that is read has an example for the fuzzer.
+func TestFuzzKnowsAllFiles(t *testing.T) {
+	dir := unpack(t, "testdata/bad-pjsip.txtar", "")
+	l := &looker{
+		ctx: t.Context(), dir: dir, conf: &pbxconf.Config{}, files: map[string]file{},
+		places: map[string][]string{}, modules: pbxconf.ReadModules(dir),
+	}
+	l.judgeAll()
+	for name := range l.files {
+		_, ok := forms()[name]
+		if _, other := others()[name]; !ok && !other {
+			t.Errorf("%s is not fuzzed", name)
+		}
+	}
+	if len(l.files) < 10 {
+		t.Errorf("only %d files", len(l.files))
+	}
 }
