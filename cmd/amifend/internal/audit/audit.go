@@ -39,7 +39,7 @@ type Options struct {
 	// machine.
 	Changelog    string
 	OwnChangelog string // of the package on this machine, if it is there
-	Ports     probe.Ports
+	Ports        probe.Ports
 
 	// Daemon answers what it has seen; nil: nothing does.
 	Daemon Daemon
