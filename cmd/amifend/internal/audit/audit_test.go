@@ -85,6 +85,16 @@ func TestJudge(t *testing.T) {
 		{"guest", func(f *probe.Facts, _ *config.Server) { f.Stranger.Status = 404 }, "guests_served"},
 		{"guest, 400", func(f *probe.Facts, _ *config.Server) { f.Stranger.Status = 400 }, "guests_served"},
 		{
+			"guest, 400, no account", func(f *probe.Facts, _ *config.Server) {
+				f.Stranger.Status, f.Known.Status, f.SIP[0].Status = 400, 0, 200
+			}, "guests_served",
+		},
+		{
+			"a proxy, 400, no account", func(f *probe.Facts, _ *config.Server) {
+				f.Stranger.Status, f.Known.Status = 400, 0
+			}, "",
+		},
+		{
 			"both 400", func(f *probe.Facts, _ *config.Server) {
 				f.Stranger.Status, f.Known.Status = 400, 400
 			}, "",

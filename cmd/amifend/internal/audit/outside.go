@@ -295,6 +295,7 @@ func judgeAMI(server config.Server, a probe.AMI) (out []finding.Finding) {
 // judgeSIP returns the findings about SIP, and about the version that the PBX shows.
 func judgeSIP(f probe.Facts) (out []finding.Finding) {
 	answers, secure := false, false
+	options := 0 // the answer to OPTIONS at the first transport, which got the SUBSCRIBE, too
 	var versions []string
 	show := func(text, where string) {
 		if _, ok := advisory.Parse(text); ok {
@@ -302,7 +303,9 @@ func judgeSIP(f probe.Facts) (out []finding.Finding) {
 		}
 	}
 	for _, a := range f.SIP {
-		answers = answers || a.Status != 0
+		if answers = answers || a.Status != 0; options == 0 {
+			options = a.Status
+		}
 		secure = secure || a.Status != 0 && (a.Transport == "tls" || a.Transport == "wss")
 		if a.Status != 0 {
 			show(a.Server, fmt.Sprintf("SIP, %d/%s", a.Port, a.Transport))
@@ -318,7 +321,7 @@ func judgeSIP(f probe.Facts) (out []finding.Finding) {
 	out = some(out, "version_shown", "", versions)
 
 	stranger, known := f.Stranger, f.Known
-	guests := served(stranger.Status, known.Status)
+	guests := served(stranger.Status, known.Status, options)
 	if guests {
 		out = append(out, finding.New("guests_served", fmt.Sprintf(
 			"SUBSCRIBE of an account that does not exist is answered by %d", stranger.Status)))
@@ -335,13 +338,14 @@ func judgeSIP(f probe.Facts) (out []finding.Finding) {
 }
 
 // served reports whether a request of a stranger was carried out, or refused for another reason than
-// who sent it. A 400 is such a reason only if an account that exists is asked for its password.
-func served(stranger, known int) bool {
+// who sent it. A 400 is such a reason only if an account that exists is asked for its password. Where
+// none is known, a stranger's OPTIONS must be served as well.
+func served(stranger, known, options int) bool {
 	switch stranger {
 	case 200, 202, 404, 410, 423, 480, 489:
 		return true
 	}
-	return stranger == 400 && known == 401
+	return stranger == 400 && (known == 401 || known == 0 && (options == 200 || options == 404))
 }
 
 // shown returns what a server shows of its version.
