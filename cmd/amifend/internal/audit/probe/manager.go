@@ -36,7 +36,7 @@ func LookAMI(ctx context.Context, t Target) AMI {
 		}
 	})
 	if t.plainAMI() {
-		out.Plain = hasBanner(ctx, address(t.Host, t.Ports.AMI))
+		out.Plain = t.hasBanner(ctx, t.Ports.AMI)
 	}
 	return out
 }
@@ -45,15 +45,15 @@ func LookAMI(ctx context.Context, t Target) AMI {
 func (t Target) plainAMI() bool { return t.AMI.TLS != nil && t.Ports.AMI != 0 }
 
 // hasBanner reports whether a port greets as the AMI does.
-func hasBanner(ctx context.Context, addr string) bool {
-	d := net.Dialer{Timeout: wait}
-	conn, err := d.DialContext(ctx, "tcp", addr)
+func (t Target) hasBanner(ctx context.Context, port uint16) bool {
+	d := net.Dialer{Timeout: t.wait()}
+	conn, err := d.DialContext(ctx, "tcp", address(t.Host, port))
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
 
-	if err := conn.SetDeadline(time.Now().Add(wait)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(t.wait())); err != nil {
 		return false
 	}
 	line, _ := bufio.NewReader(io.LimitReader(conn, 128)).ReadString('\n')

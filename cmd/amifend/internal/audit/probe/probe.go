@@ -11,6 +11,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -29,6 +30,7 @@ type Target struct {
 	// Account is the name of a SIP account that exists, to compare the answers; "": none is known.
 	Account string
 	Ports   Ports
+	Wait    time.Duration // how long an answer may take; 0: 3 s
 	// Heard gets the events that come during the login to the AMI; nil: nothing does.
 	Heard func(ami.Event)
 }
@@ -43,8 +45,11 @@ type Ports struct {
 // DefaultPorts returns Asterisk's usual ports.
 func DefaultPorts() Ports { return Ports{SIP: 5060, SIPS: 5061, HTTP: 8088, HTTPS: 8089, AMI: 5038} }
 
-// wait is how long an answer may take.
-const wait = 3 * time.Second
+// usualWait is how long an answer may take.
+const usualWait = 3 * time.Second
+
+// wait returns how long an answer may take.
+func (t Target) wait() time.Duration { return cmp.Or(t.Wait, usualWait) }
 
 // Facts are what was seen.
 type Facts struct {
@@ -112,10 +117,10 @@ func Look(ctx context.Context, t Target) (Facts, error) {
 	}
 
 	for _, p := range t.pages() {
-		f.HTTP = append(f.HTTP, lookHTTP(ctx, t.Host, p))
+		f.HTTP = append(f.HTTP, lookHTTP(ctx, t, p))
 	}
 	for _, p := range t.tlsPorts() {
-		f.TLS = append(f.TLS, handshake(ctx, t.Host, p))
+		f.TLS = append(f.TLS, handshake(ctx, t, p))
 	}
 	if err := ctx.Err(); err != nil {
 		return f, fmt.Errorf("look at %s: interrupted: %w", t.Name, err)

@@ -29,7 +29,7 @@ type Answer struct {
 // ask sends one request without credentials and returns the answer. account is the user in From;
 // "": one that does not exist.
 func ask(ctx context.Context, t Target, tr transport, method, account string) Answer {
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := context.WithTimeout(ctx, t.wait())
 	defer cancel()
 	a := Answer{Transport: tr.name, Port: tr.port}
 	conn, err := open(ctx, t.Host, tr)
@@ -56,7 +56,7 @@ func ask(ctx context.Context, t Target, tr transport, method, account string) An
 
 	// A datagram may be lost, so it is sent once more.
 	if tr.name == "udp" {
-		again := time.AfterFunc(wait/3, func() { _, _ = conn.Write([]byte(text)) })
+		again := time.AfterFunc(t.wait()/3, func() { _, _ = conn.Write([]byte(text)) })
 		defer again.Stop()
 	}
 

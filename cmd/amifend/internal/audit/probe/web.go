@@ -24,13 +24,13 @@ type Page struct {
 const mostBody = 64 << 10
 
 // lookHTTP asks for two pages.
-func lookHTTP(ctx context.Context, host string, p Page) Page {
+func lookHTTP(ctx context.Context, t Target, p Page) Page {
 	client := &http.Client{
-		Timeout: wait,
+		Timeout: t.wait(),
 		Transport: &http.Transport{
 			// Only what anybody can see is looked at, so the certificate does not matter here.
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10},
-			DisableKeepAlives: true, Proxy: nil,
+			DisableKeepAlives: true, Proxy: nil, MaxResponseHeaderBytes: mostBody,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -40,7 +40,7 @@ func lookHTTP(ctx context.Context, host string, p Page) Page {
 	if p.TLS {
 		scheme = "https://"
 	}
-	base := scheme + address(host, p.Port)
+	base := scheme + address(t.Host, p.Port)
 
 	status, server, body := get(ctx, client, base+"/httpstatus")
 	p.Answers, p.Server = status != 0, server
@@ -79,9 +79,9 @@ type Handshake struct {
 }
 
 // handshake looks at the certificate and the versions of a TLS port.
-func handshake(ctx context.Context, host string, p tlsPort) Handshake {
+func handshake(ctx context.Context, t Target, p tlsPort) Handshake {
 	h := Handshake{What: p.what, Port: p.port}
-	state, ok := shake(ctx, address(host, p.port), tls.VersionTLS10, 0)
+	state, ok := t.shake(ctx, p.port, tls.VersionTLS10, 0)
 	if !ok {
 		return h
 	}
@@ -90,13 +90,15 @@ func handshake(ctx context.Context, host string, p tlsPort) Handshake {
 	if len(state.PeerCertificates) > 0 {
 		h.NotAfter = state.PeerCertificates[0].NotAfter
 	}
-	_, h.Old = shake(ctx, address(host, p.port), tls.VersionTLS10, tls.VersionTLS11)
+	_, h.Old = t.shake(ctx, p.port, tls.VersionTLS10, tls.VersionTLS11)
 	return h
 }
 
 // shake makes a handshake with the versions from least to most; most 0: the newest.
-func shake(ctx context.Context, addr string, least, most uint16) (tls.ConnectionState, bool) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
+func (t Target) shake(
+	ctx context.Context, port, least, most uint16,
+) (tls.ConnectionState, bool) {
+	ctx, cancel := context.WithTimeout(ctx, t.wait())
 	defer cancel()
 	d := tls.Dialer{
 		NetDialer: &net.Dialer{},
@@ -104,7 +106,7 @@ func shake(ctx context.Context, addr string, least, most uint16) (tls.Connection
 			InsecureSkipVerify: true, MinVersion: least, MaxVersion: most,
 		},
 	}
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	conn, err := d.DialContext(ctx, "tcp", address(t.Host, port))
 	if err != nil {
 		return tls.ConnectionState{}, false
 	}
