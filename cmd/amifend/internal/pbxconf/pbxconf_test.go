@@ -572,3 +572,26 @@ func check(t *testing.T, trunks []Trunk) {
 
 	_ = AllowTable{Trunks: trunks, Addrs: nil}.String()
 }
+
+// NAME += VALUE extends the last value of a name, as in Asterisk: in the section only, not in its
+// template. Its length is bounded.
+func TestAdded(t *testing.T) {
+	long := strings.Repeat("b+="+strings.Repeat("x", 999)+"\n", 20)
+	dir := writeFiles(t, map[string]string{
+		"a.conf": "[t](!)\na = 1\n[s](t)\na += ,2\na+=,3\nc += 4\n[u](t)\n[v]\nb=1\n" + long,
+	})
+	sections, problems, err := Sections(dir, "a.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, s := range sections {
+		got += s.Name() + " a=" + s.Value("a") + " c=" + s.Value("c") + "\n"
+	}
+	if !strings.Contains(got, "s a=1 ,2,3 c=4\n") || !strings.Contains(got, "u a=1 c=\n") {
+		t.Error(got)
+	}
+	if len(problems) != 1 || !strings.Contains(problems[0].String(), "too large") {
+		t.Errorf("%v", problems)
+	}
+}

@@ -19,6 +19,7 @@ const (
 	maxFile     = 8 << 20
 	maxSections = 200_000
 	maxVars     = 1_000_000 // copies by templates included
+	maxAdded    = 8192      // bytes of a value that += makes
 )
 
 // section is a [name] of a config file, with the variables of its templates before its own.
@@ -233,15 +234,29 @@ func (r *reader) variable(line, where string, current *section) {
 		return // Asterisk warns and goes on
 	}
 
-	value = strings.TrimPrefix(value, ">")
-	name = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(name), "+")) // NAME += VALUE
+	name, add := strings.CutSuffix(name, "+")
+	name = strings.ToLower(strings.TrimSpace(name))
 	if r.vars++; r.vars > maxVars {
 		r.overflow(where)
 		return
 	}
 
-	current.vars = append(current.vars,
-		variable{strings.ToLower(name), strings.TrimSpace(value), where})
+	// NAME += VALUE extends the last value of the name, also that of a template (process_text_line).
+	if add {
+		for i := range slices.Backward(current.vars) {
+			if v := &current.vars[i]; v.name == name {
+				if len(v.value)+len(value) > maxAdded {
+					r.overflow(where)
+					return
+				}
+				v.value, v.where = strings.TrimSpace(v.value+value), where
+				return
+			}
+		}
+	} else {
+		value = strings.TrimPrefix(value, ">")
+	}
+	current.vars = append(current.vars, variable{name, strings.TrimSpace(value), where})
 }
 
 // directive follows #include and #tryinclude. It does not run #exec.

@@ -3,6 +3,7 @@ package pbx
 import (
 	"context"
 	"crypto/rand"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/audit/finding"
 )
+
+var update = flag.Bool("update", false, "write the golden files")
 
 // unpack writes the files of an archive into a folder that only the owner gets into.
 func unpack(t *testing.T, path, below string) string {
@@ -291,5 +294,29 @@ func TestHardened(t *testing.T) {
 	r := look(t, dir)
 	if len(r.Findings)+len(r.Problems) != 0 || len(r.Accounts) != 2 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// The forms in which generators write a config are read as Asterisk reads them: each weakness is
+// there once, at its place, and what is not read is named.
+func TestForms(t *testing.T) {
+	r := look(t, unpack(t, "testdata/forms.txtar", ""))
+	var got strings.Builder
+	for _, f := range r.Findings {
+		fmt.Fprintf(&got, "%s: %s\n", f.Kind, strings.Join(f.Places, "; "))
+	}
+	for _, p := range r.Problems {
+		fmt.Fprintf(&got, "not read: %s\n", p)
+	}
+
+	const golden = "testdata/forms.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || got.String() != string(want) {
+		t.Errorf("%v: got\n%s\nwant\n%s", err, got.String(), want)
 	}
 }
