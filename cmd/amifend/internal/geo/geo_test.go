@@ -260,3 +260,31 @@ func TestDamagedFiles(t *testing.T) {
 		t.Error("no damaged file could be opened: the test shows nothing")
 	}
 }
+
+// Whatever a file holds, it is refused or names less: nothing panics, hangs or reaches a terminal.
+func FuzzDatabase(f *testing.F) {
+	for _, records := range []geotest.Records{
+		{"203.0.113.0/24": geotest.Country("DE")},
+		{"203.0.113.0/24": geotest.Network(64500, "Example")},
+	} {
+		whole := geotest.Bytes(f, "DBIP-Country-Lite", built, records)
+		f.Add(whole)
+		f.Add(whole[:len(whole)/2])
+	}
+	f.Fuzz(func(t *testing.T, memory []byte) {
+		reader, err := openReader(memory)
+		if err != nil {
+			return
+		}
+		d := &database{reader: reader, kind: printable(reader.Metadata.DatabaseType)}
+		for _, addr := range []netip.Addr{seven, netip.MustParseAddr("2001:db8::7")} {
+			var o control.Origin
+			d.fill(&o, addr)
+			for _, c := range []byte(o.String() + d.kind) {
+				if c < ' ' || c > '~' {
+					t.Fatalf("a name with byte %x", c)
+				}
+			}
+		}
+	})
+}

@@ -70,7 +70,9 @@ func (s *dnsServer) serve() {
 			switch {
 			case q.Type == dnsmessage.TypeA && a.Is4():
 				add(&dnsmessage.AResource{A: a.As4()})
-			case a.Is4():
+			case q.Type == dnsmessage.TypeAAAA && a.Is6():
+				add(&dnsmessage.AAAAResource{AAAA: a.As16()})
+			default: // the name exists, and has no such address
 				m.RCode = dnsmessage.RCodeSuccess
 			}
 		}
@@ -89,10 +91,15 @@ func TestReverse(t *testing.T) {
 	s.names["8.113.0.203.in-addr.arpa."] = "bank.example."
 	s.addrs["bank.example."] = []netip.Addr{netip.MustParseAddr("198.51.100.1")}
 	s.names["9.113.0.203.in-addr.arpa."] = "a\x1b[31m.example."
+	const six = "0.0.0.0.0.0.0.0.0.0.0.0.5.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa."
+	s.names["7.0.0.0.0.0.0.0."+six] = "six.example."
+	s.addrs["six.example."] = []netip.Addr{seven, netip.MustParseAddr("2001:db8:5::7")}
+	s.names["8.0.0.0.0.0.0.0."+six] = "bank.example."
 	a := run(t, config.Geo{ReverseDNS: true}, s.resolver())
 
 	for text, want := range map[string]string{
-		"203.0.113.7": "mail.example", "203.0.113.8": "claims to be bank.example",
+		"2001:db8:5::7": "six.example", "2001:db8:5::8": "claims to be bank.example",
+		"2001:db8:5::9": "", "203.0.113.7": "mail.example", "203.0.113.8": "claims to be bank.example",
 		"203.0.113.9": "", "203.0.113.10": "", // Go's resolver refuses a name that is none
 	} {
 		addr := netip.MustParseAddr(text)
