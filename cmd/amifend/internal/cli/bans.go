@@ -12,7 +12,6 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
-	"github.com/amifend/amifend/policy"
 )
 
 // Bans is `amifend bans`.
@@ -49,19 +48,17 @@ func (c *Bans) Validate() error {
 	}
 
 	// With a misspelt rule the list would be empty, as if nobody were banned.
-	known := slices.ContainsFunc(policy.Rules(), func(r policy.RuleInfo) bool {
-		return r.Name == c.Rule
-	})
-	if c.Rule != "" && !known {
-		return fmt.Errorf("--rule %q: there is no such rule; policy/README.md lists them", c.Rule)
-	}
-	return nil
+	return chosen("--rule", c.Rule, "rule", ruleNames())
 }
 
 // Run asks the daemon, and prints the answer.
 func (c *Bans) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
+		return err
+	}
+
+	if err := knownServer(ctx, client, c.Server); err != nil {
 		return err
 	}
 

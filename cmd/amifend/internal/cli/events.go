@@ -21,10 +21,24 @@ type Events struct {
 	Kind   []string   `complete:"events" placeholder:"EVENT" help:"${eventsKindHelp}"`
 }
 
+// Validate is called by kong.
+func (c *Events) Validate() error {
+	for _, kind := range c.Kind {
+		if err := chosen("--kind", kind, "event", eventNames()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run follows the events.
 func (c *Events) Run(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
+		return err
+	}
+
+	if err := knownServer(ctx, client, c.Server); err != nil {
 		return err
 	}
 
