@@ -15,7 +15,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/cli"
-	"github.com/amifend/amifend/cmd/amifend/internal/control"
 )
 
 // The build sets these: see the Makefile.
@@ -52,14 +51,8 @@ func run(args []string) int {
 	parser.Model.HelpFlag.Help = "Show this help."
 	command, err := parser.Parse(normalize(args))
 	asJSON := cli.WantsJSON(command, args)
-	switch {
-	case err != nil && asJSON:
-		cli.PrintError(control.Errorf(control.CodeBadRequest, "%s", err).
-			Advise("%s", helpAdvice(err)), asJSON, commands.Color)
-		return exitUsage
-	case err != nil:
-		parser.Errorf("%s", err)
-		fmt.Fprintln(os.Stderr, "  do: "+helpAdvice(err))
+	if err != nil {
+		cli.PrintError(cli.UsageError(parser.Model, err), asJSON, commands.Color)
 		return exitUsage
 	}
 
@@ -78,7 +71,6 @@ func run(args []string) int {
 	case errors.As(err, &code):
 		// The command has printed its result, and the code is part of it.
 		return int(code)
-
 	}
 
 	// A command may have printed the error in its own form.
@@ -89,18 +81,6 @@ func run(args []string) int {
 		return exitUsage
 	}
 	return exitFailed
-}
-
-// helpAdvice returns where a wrong command line is explained: in the help of its command if there
-// is one.
-func helpAdvice(err error) string {
-	var parse *kong.ParseError
-	if errors.As(err, &parse) && parse.Context != nil {
-		if node := parse.Context.Selected(); node != nil {
-			return node.FullPath() + " --help"
-		}
-	}
-	return "amifend --help lists the commands, amifend COMMAND --help explains one"
 }
 
 // normalize maps `help COMMAND` and `--version` to the commands that they mean.

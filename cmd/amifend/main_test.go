@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,7 @@ func TestMain(m *testing.M) {
 //	banned SOCKET COUNT          waits until as many are banned
 //	follows SOCKET               waits until somebody follows the events
 //	attack ADDR:PORT COUNT       has an attacker guess as many accounts over TCP
+//	hostile ADDR:PORT COUNT      the same, with accounts that would change a terminal
 //
 // No script may use a firewall: they run in the machine's own network namespace.
 func TestScripts(t *testing.T) {
@@ -67,7 +69,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "expand": expand, "connections": connections, "answers": answers,
-			"banned": banned, "follows": follows, "attack": attack,
+			"banned": banned, "follows": follows, "attack": attack, "hostile": hostile,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -171,6 +173,36 @@ func attack(ts *testscript.TestScript, neg bool, args []string) {
 
 	for i := range n {
 		ts.Value(pbxKey{}).(*amitest.PBX).Emit(p.GuessAccount(strconv.Itoa(100 + i))...)
+	}
+}
+
+// hostile guesses names and passwords of accounts that no terminal must see as they are.
+func hostile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hostile ADDR:PORT COUNT")
+	}
+
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	p := amitest.NewPeer(args[0])
+	p.Transport = "TCP"
+
+	// The same names in each run. A line break would end the header of the event.
+	random := rand.New(rand.NewPCG(14, 14))
+	parts := []string{
+		"\x1b[2J", "\x1b]0;title\a", "\x9b31m", "\u202e", "\u200b", "\ufeff", "\x00", "\b", "\x7f",
+		"\xff\xfe", "\u0085", "\t", "'; rm -rf /", "<script>", "=cmd|' /C calc'!A1", "@everyone", "\v",
+	}
+	for range n {
+		var name strings.Builder
+		for range 1 + random.IntN(4) {
+			name.WriteString(parts[random.IntN(len(parts))])
+			name.WriteByte(byte(random.IntN(256)))
+		}
+		account := strings.NewReplacer("\r", "", "\n", "").Replace(name.String())
+		pbx := ts.Value(pbxKey{}).(*amitest.PBX)
+		pbx.Emit(p.GuessAccount(account)...)
+		pbx.Emit(p.GuessPassword(account)...)
 	}
 }
 

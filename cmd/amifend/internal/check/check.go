@@ -29,6 +29,7 @@ type Options struct {
 	Config *config.Config
 	Path   string // the config file's name, for the output
 	Out    io.Writer
+	JSON   bool          // write the findings as JSON
 	Screen screen.Screen // what Out is
 
 	// Progress is where the names of the servers are shown while they are checked; nil: nowhere.
@@ -74,6 +75,9 @@ func Run(ctx context.Context, o Options) (bool, error) {
 		return false, fmt.Errorf("check everything: interrupted: %w", err)
 	}
 
+	if o.JSON {
+		return p.json(o.Out)
+	}
 	return p.result(o.Out)
 }
 
@@ -117,10 +121,9 @@ func (o Options) online(ctx context.Context, p *printer) {
 		}()
 	}
 
+	began := time.Now()
 	for i, done := range found {
-		o.progress("checking server %s …", o.Config.Servers[i].Name)
-		s := <-done
-		o.progress("")
+		s := o.await(done, o.Config.Servers[i], began)
 		if ctx.Err() != nil {
 			continue // an interrupted check proves nothing
 		}
@@ -174,6 +177,24 @@ func (o Options) online(ctx context.Context, p *printer) {
 		p.text(paste)
 	}
 	p.print(hints(o, managerRead))
+}
+
+// await waits for the section of a server, and shows how long that may take.
+func (o Options) await(done chan section, server config.Server, began time.Time) section {
+	defer o.progress("")
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+
+	for {
+		waited := int(time.Since(began).Seconds())
+		o.progress("waiting for %s (%d of %.0f s)", server.Name, waited,
+			ami.DefaultConnectTimeout.Seconds())
+		select {
+		case s := <-done:
+			return s
+		case <-tick.C:
+		}
+	}
 }
 
 // progress shows what is waited for, in place of what it showed before.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
@@ -36,7 +37,7 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 	case err == nil:
 		lock.Close() // a daemon that starts meanwhile needs it
 	case errors.Is(err, firewall.ErrLocked):
-		s.note("amifend is running: %s", err)
+		s.note("amifend is running%s", holder(err))
 	default:
 		s.add(bad, "", "%s", err)
 	}
@@ -125,4 +126,14 @@ func checkTable(ctx context.Context, s *section, bad level, t *firewall.Table, n
 		scopes[firewall.ScopeStream], wording.Count(packets, "packet"))
 
 	return nil
+}
+
+// holder returns who holds the lock of the table, such as " (pid 812 of uid 998)", or "".
+func holder(err error) string {
+	_, who, found := strings.Cut(err.Error(), "(pid ")
+	if !found {
+		return ""
+	}
+	who, _, _ = strings.Cut(who, " holds ")
+	return " (pid " + strings.TrimSuffix(who, ")") + ")"
 }

@@ -155,7 +155,7 @@ func TestFirewallOfARunningDaemonIsANote(t *testing.T) {
 		t.Errorf("%d failed", failed)
 	}
 
-	want(t, out, "note  amifend is running:", "pid ", "ok    nftables can be used")
+	want(t, out, "note  amifend is running (pid ", "ok    nftables can be used")
 }
 
 func TestFirewallGivesTheLockBack(t *testing.T) {

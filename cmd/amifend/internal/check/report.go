@@ -1,12 +1,15 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
 	"unicode"
 
 	"github.com/amifend/amifend/ami"
+	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/envelope"
 	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
@@ -52,6 +55,8 @@ func (s *section) fail(do, format string, args ...any) { s.add(levelFail, do, fo
 type printer struct {
 	on     screen.Screen
 	b      strings.Builder
+	found  []Section // for JSON
+	paste  string
 	failed int
 	warned int
 }
@@ -62,7 +67,10 @@ const indent = "        "
 // print adds a section.
 func (p *printer) print(s section) {
 	p.b.WriteString(p.on.Style(screen.Bold, s.title) + "\n")
+	about := Section{Title: s.title, Findings: []Finding{}}
 	for _, l := range s.lines {
+		about.Findings = append(about.Findings, Finding{cmp.Or(string(l.level), "row"),
+			strings.TrimRight(l.text, "\n"), l.do})
 		switch l.level {
 		case levelFail:
 			p.failed++
@@ -85,6 +93,51 @@ func (p *printer) print(s section) {
 			p.b.WriteString(p.on.Wrap(indent + "do: " + l.do + "\n"))
 		}
 	}
+	p.found = append(p.found, about)
+}
+
+// Result is what was found, in JSON.
+type Result struct {
+	OK       bool      `json:"ok"` // nothing failed
+	Failed   int       `json:"failed"`
+	Warned   int       `json:"warnings"`
+	Sections []Section `json:"sections"`
+	Paste    string    `json:"paste,omitempty"` // text for the config
+}
+
+// Section holds the findings about one thing, such as a server.
+type Section struct {
+	Title    string    `json:"title"`
+	Findings []Finding `json:"findings"`
+}
+
+// Finding is one finding.
+type Finding struct {
+	Level string `json:"level"` // ok, note, warn, FAIL, or row: an entry of a list
+	Text  string `json:"text"`
+	Do    string `json:"do,omitempty"`
+}
+
+// json writes all that was found as JSON, and reports whether nothing failed.
+func (p *printer) json(w io.Writer) (bool, error) {
+	var warnings []string
+	for _, s := range p.found {
+		for _, f := range s.Findings {
+			if f.Level == string(levelWarn) {
+				warnings = append(warnings, s.Title+": "+f.Text)
+			}
+		}
+	}
+
+	out := envelope.New(Result{p.failed == 0, p.failed, p.warned, p.found, p.paste}, warnings...)
+	if p.failed > 0 {
+		out = out.Failed(control.Errorf(control.CodeFailed, "%s failed",
+			wording.Count(p.failed, "check")))
+	}
+	if err := out.Write(w); err != nil {
+		return false, fmt.Errorf("write what was found: %w", err)
+	}
+	return p.failed == 0, nil
 }
 
 // mark returns a level in its column and its colour.
@@ -103,7 +156,10 @@ func (p *printer) mark(l level) string {
 }
 
 // text adds text that is to be copied, unchanged.
-func (p *printer) text(text string) { p.b.WriteString(text) }
+func (p *printer) text(text string) {
+	p.b.WriteString(text)
+	p.paste += text
+}
 
 // screenful is the number of lines that a small terminal shows at once.
 const screenful = 24

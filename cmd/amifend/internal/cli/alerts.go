@@ -48,7 +48,7 @@ func (c *AlertsList) Validate() error {
 	if c.Limit < 1 || c.Limit > control.MostReported {
 		return fmt.Errorf("--limit %d: write a number from 1 to %d", c.Limit, control.MostReported)
 	}
-	return nil
+	return chosen("--kind", c.Kind, "kind of alert", kindNames())
 }
 
 // Run asks the daemon, and prints the answer.

@@ -60,7 +60,7 @@ func (c *Allow) Run(ctx context.Context, on screen.Screen) error {
 		return err
 	}
 	if c.List {
-		return c.list(ctx, client)
+		return c.list(ctx, on, client)
 	}
 
 	return each(c.Whom, c.JSON, on, func(whom whomArg) (result, error) {
@@ -194,7 +194,7 @@ func allowedText(a control.Allowed, lifted []control.Ban) string {
 }
 
 // list prints all that is never banned.
-func (c *Allow) list(ctx context.Context, client *control.Client) error {
+func (c *Allow) list(ctx context.Context, on screen.Screen, client *control.Client) error {
 	l, err := client.Allowed(ctx)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (c *Allow) list(ctx context.Context, client *control.Client) error {
 		lines = append(lines, allowLine(e, time.Now()))
 	}
 
-	return columns(os.Stdout, lines)
+	return columns(os.Stdout, on, lines)
 }
 
 // allowLine returns the row of one entry.

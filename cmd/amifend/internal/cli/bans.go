@@ -11,8 +11,8 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
-	"github.com/amifend/amifend/policy"
 )
 
 // Bans is `amifend bans`.
@@ -37,9 +37,9 @@ func (*Bans) Help() string {
     amifend bans --sort dropped -n 10    who sends most
     amifend bans -q                      the addresses alone, for other programs
 
-DROPPED is the number of packets that the kernel has dropped ("?": it does not count them, or
-nothing is dropped). A column STATE appears when a ban is not in the kernel; "would be" means that
-this daemon bans nobody. See also: amifend explain ADDR.`
+DROPPED is the number of packets that the kernel has dropped ("?": it does not count them). A column
+STATE appears when a ban is not in the kernel. A daemon that only observes bans nobody: its bans are
+those that it would make, and drop nothing. See also: amifend explain ADDR.`
 }
 
 // Validate is called by kong.
@@ -49,19 +49,17 @@ func (c *Bans) Validate() error {
 	}
 
 	// With a misspelt rule the list would be empty, as if nobody were banned.
-	known := slices.ContainsFunc(policy.Rules(), func(r policy.RuleInfo) bool {
-		return r.Name == c.Rule
-	})
-	if c.Rule != "" && !known {
-		return fmt.Errorf("--rule %q: there is no such rule; policy/README.md lists them", c.Rule)
-	}
-	return nil
+	return chosen("--rule", c.Rule, "rule", ruleNames())
 }
 
 // Run asks the daemon, and prints the answer.
-func (c *Bans) Run(ctx context.Context) error {
+func (c *Bans) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
+		return err
+	}
+
+	if err := knownServer(ctx, client, c.Server); err != nil {
 		return err
 	}
 
@@ -85,7 +83,7 @@ func (c *Bans) Run(ctx context.Context) error {
 	case c.Quiet:
 		return writeSources(os.Stdout, l)
 	default:
-		return writeBans(os.Stdout, l, c.Wide, time.Now())
+		return writeBans(os.Stdout, on, l, c.Wide, time.Now())
 	}
 }
 
@@ -116,12 +114,27 @@ func writeSources(w io.Writer, l control.BanList) error {
 
 // writeBans writes a table that fits into 80 columns for most addresses. Columns in which most rows
 // are equal, such as the state, are shown only if wide is set or a row differs.
-func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
-	state := wide || slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
+func writeBans(
+	w io.Writer, on screen.Screen, l control.BanList, wide bool, now time.Time,
+) error {
+	is := func(state string) func(control.Ban) bool {
+		return func(b control.Ban) bool { return b.State == state }
+	}
+	dry := len(l.Bans) > 0 && !slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
+		return b.State != control.StateDry
+	})
+	state := wide || !dry && slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
 		return b.State != control.StateInKernel
 	})
 
+	// What would be banned must not be taken for what is, and drops nothing.
+	if dry {
+		fmt.Fprintln(w, "nobody is banned; this daemon would ban:")
+	}
 	lines := []string{"SOURCE\tENDS IN\tSCOPE\tDROPPED\tATTEMPTS\tRULE\tSERVERS"}
+	if dry {
+		lines[0] = strings.Replace(lines[0], "DROPPED\t", "", 1)
+	}
 	if wide {
 		lines[0] += "\tSINCE " + now.Local().Format("MST") + "\tSCORE\tSTRIKE"
 	}
@@ -139,7 +152,10 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 	for _, b := range l.Bans {
 		cells := []string{
 			bans.Source(b.Prefix), rough(b.Until.Sub(now)), b.Scope, packets(b.Dropped),
-			fmt.Sprint(b.Attempts), b.Rule, strings.Join(b.Servers, ","),
+			fmt.Sprint(b.Attempts), b.Rule, serversCell(b.Servers, wide),
+		}
+		if dry {
+			cells = slices.Delete(cells, 3, 4)
 		}
 		if wide {
 			cells = append(cells, b.Since.Local().Format(time.DateTime),
@@ -158,16 +174,14 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 
 	// Without rows there is no header either.
 	if len(l.Bans) > 0 {
-		if err := columns(w, lines); err != nil {
+		if err := columns(w, on, lines); err != nil {
 			return err
 		}
 	}
 
 	// The last line counts the bans that the filter and the limit left out.
 	text := wording.Count(l.Total, "ban")
-	if slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
-		return b.State == control.StateDry
-	}) {
+	if slices.ContainsFunc(l.Bans, is(control.StateDry)) {
 		text = wording.Count(l.Total, "would-be ban") // this daemon drops nothing
 	}
 
@@ -177,6 +191,17 @@ func writeBans(w io.Writer, l control.BanList, wide bool, now time.Time) error {
 
 	_, err := fmt.Fprintln(w, droppedText(l.Bans)+text)
 	return err
+}
+
+// shownServers is how many servers a table names.
+const shownServers = 2
+
+// serversCell returns the servers of a ban in a table: all of them if it is wide.
+func serversCell(servers []string, wide bool) string {
+	if more := len(servers) - shownServers; more > 0 && !wide {
+		return fmt.Sprintf("%s +%d", strings.Join(servers[:shownServers], ","), more)
+	}
+	return strings.Join(servers, ",")
 }
 
 // originWidth is the width of names in a table.

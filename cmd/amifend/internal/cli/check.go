@@ -15,6 +15,7 @@ type Check struct {
 	configFlag
 	Offline   bool          `xor:"offline" help:"Check only the config, without any connection."`
 	PBXConfig string        `xor:"offline" name:"pbx-config" placeholder:"DIR" help:"${checkPBXHelp}"`
+	JSON      bool          `name:"json" help:"Print JSON."`
 	Wait      time.Duration `default:"2s" help:"How long to listen to each PBX (${default})."`
 }
 
@@ -40,7 +41,7 @@ func (c *Check) Run(ctx context.Context, on screen.Screen) error {
 	ok, err := check.Run(ctx, check.Options{
 		Config: loaded, Path: c.Config, Out: os.Stdout,
 		Offline: c.Offline, Wait: c.Wait, PBXConfig: c.PBXConfig, Stdin: os.Stdin,
-		Screen: on, Progress: terminal(os.Stderr),
+		JSON: c.JSON, Screen: on, Progress: terminal(os.Stderr),
 	})
 	if err != nil {
 		return err

@@ -20,8 +20,10 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/daemon"
 	"github.com/amifend/amifend/cmd/amifend/internal/delivery"
+	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/journald"
 	"github.com/amifend/amifend/cmd/amifend/internal/screen"
+	"github.com/amifend/amifend/firewall"
 )
 
 // Commands defines amifend's commands, for kong.
@@ -166,7 +168,7 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 
 	// What is sent to targets of [[notify]] goes by this transport. See package delivery.
 	delivery.Confine()
-	return daemon.Run(ctx, daemon.Options{
+	err = daemon.Run(ctx, daemon.Options{
 		Trial: time.Duration(r.Trial), Config: c, Version: string(v), Log: newLog(c.Log),
 		Reload: r.reload, Reloading: reloading,
 		Ready:    func() { notify(systemd.SdNotifyReady) },
@@ -175,6 +177,14 @@ func (r *Run) Run(ctx context.Context, v Version) error {
 		Watchdog: watchdog, Confine: true,
 		Alive: func() { notify(systemd.SdNotifyWatchdog) },
 	})
+
+	// The user has started the service already, or has two configs with one directory or one table.
+	if errors.Is(err, journal.ErrLocked) || errors.Is(err, firewall.ErrLocked) {
+		return control.Errorf(control.CodeFailed, "%s", err).
+			Advise("amifend status shows the one that runs, systemctl stop amifend ends it; a second " +
+				"one on this machine needs a [state] directory and a [firewall] table of its own")
+	}
+	return err
 }
 
 // serviceReads returns the advice for a config that the user of the service cannot read.

@@ -2,14 +2,13 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/user"
-	"text/tabwriter"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 // daemonFlags holds the flags of the commands that ask the daemon.
@@ -98,11 +97,8 @@ func dryStatus(s control.Status) bool {
 	return s.Observe || s.Trial != nil && s.Trial.Over || s.Firewall.Name == control.DryFirewall
 }
 
-// columns writes a table. The cells of a line are separated by tabs.
-func columns(w io.Writer, lines []string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, l := range lines {
-		fmt.Fprintln(t, l)
-	}
-	return t.Flush()
+// columns writes a table that fits the screen. The cells of a line are separated by tabs.
+func columns(w io.Writer, on screen.Screen, lines []string) error {
+	_, err := io.WriteString(w, on.Table(lines))
+	return err
 }

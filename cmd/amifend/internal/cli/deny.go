@@ -142,7 +142,7 @@ type DenyList struct {
 }
 
 // Run lists what is denied.
-func (c *DenyList) Run(ctx context.Context) error {
+func (c *DenyList) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (c *DenyList) Run(ctx context.Context) error {
 			bans.Source(e.Prefix), e.At.Local().Format(time.DateTime), e.By, e.Note,
 		}, "\t"))
 	}
-	if err := columns(os.Stdout, lines); err != nil {
+	if err := columns(os.Stdout, on, lines); err != nil {
 		return err
 	}
 

@@ -9,6 +9,8 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/envelope"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Events is `amifend events`.
@@ -21,10 +23,24 @@ type Events struct {
 	Kind   []string   `complete:"events" placeholder:"EVENT" help:"${eventsKindHelp}"`
 }
 
+// Validate is called by kong.
+func (c *Events) Validate() error {
+	for _, kind := range c.Kind {
+		if err := chosen("--kind", kind, "event", eventNames()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run follows the events.
-func (c *Events) Run(ctx context.Context) error {
+func (c *Events) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
+		return err
+	}
+
+	if err := knownServer(ctx, client, c.Server); err != nil {
 		return err
 	}
 
@@ -41,7 +57,7 @@ func (c *Events) Run(ctx context.Context) error {
 
 	// Without a word, a quiet PBX looks like a command that hangs.
 	if w := terminal(os.Stderr); w != nil {
-		fmt.Fprintln(w, "waiting for events; Ctrl-C ends")
+		fmt.Fprintf(w, "listening to %s; Ctrl-C ends\n", c.heard(ctx, client))
 	}
 
 	n := 0
@@ -57,7 +73,7 @@ func (c *Events) Run(ctx context.Context) error {
 		if c.JSON {
 			err = envelope.New(ev).WriteLine(os.Stdout)
 		} else {
-			_, err = fmt.Println(eventLine(ev))
+			_, err = fmt.Println(on.Wrap(eventLine(ev)))
 		}
 
 		if err != nil {
@@ -75,6 +91,18 @@ func (c *Events) Run(ctx context.Context) error {
 	}
 
 	return nil
+}
+
+// heard returns what the command listens to.
+func (c *Events) heard(ctx context.Context, client *control.Client) string {
+	if c.Server != "" {
+		return "server " + c.Server
+	}
+	s, err := client.Status(ctx)
+	if err != nil {
+		return "all servers"
+	}
+	return wording.Count(len(s.Servers), "server")
 }
 
 // eventLine returns an event in one line.

@@ -16,14 +16,21 @@ import (
 // Explain is `amifend explain`.
 type Explain struct {
 	daemonFlags
-	Addr addrArg `arg:"" complete:"banned" name:"address" help:"The address, banned or not."`
+	Whom sourceArg `arg:"" complete:"banned" name:"address" help:"${explainHelp}"`
 }
 
 // Help returns the detailed help.
 func (*Explain) Help() string {
 	return `Shows the evidence for and against an address: its score, latest attempts, accounts,
 proofs and strikes. Shows the rule that banned it, and what would ban or free it. docs/decisions.md
-and policy/README.md explain the rules. All times have the same zone.`
+and policy/README.md explain the rules. All times have the same zone.
+
+score and long_memory fade; at their limits (3 and 6, unless the config says otherwise) the address is
+banned. A strike is an earlier ban: each makes the next one longer. Proven evidence came over a
+connection; over UDP a spoofer can choose the address.
+
+    amifend explain 203.0.113.5
+    amifend explain 203.0.113.0/24       which of its addresses are banned, and its own score`
 }
 
 // Run asks the daemon, and prints the answer.
@@ -33,7 +40,12 @@ func (c *Explain) Run(ctx context.Context, on screen.Screen) error {
 		return err
 	}
 
-	x, err := client.Explain(ctx, c.Addr.Addr)
+	if !c.Whom.IsSingleIP() {
+		return c.network(ctx, client, on)
+	}
+
+	addr := c.Whom.Addr()
+	x, err := client.Explain(ctx, addr)
 	if err != nil {
 		return err
 	}
@@ -48,7 +60,7 @@ func (c *Explain) Run(ctx context.Context, on screen.Screen) error {
 	}) {
 		style = screen.Bad
 	}
-	text := explanationText(x, c.Addr.String(), zone(client.Zone), time.Now())
+	text := explanationText(x, addr.String(), zone(client.Zone), time.Now())
 	_, err = fmt.Print(on.Wrap(on.First(style, text)))
 	return err
 }

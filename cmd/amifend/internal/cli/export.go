@@ -18,7 +18,7 @@ import (
 // Export is `amifend export`.
 type Export struct {
 	daemonFlags
-	NFT   bool   `name:"nft" help:"Write commands of nft."`
+	NFT   bool   `name:"nft" help:"Write commands of nft: the default."`
 	Table string `default:"amifend" placeholder:"NAME" help:"${exportTableHelp}"`
 }
 
@@ -26,7 +26,7 @@ type Export struct {
 func (*Export) Help() string {
 	return `Examples:
 
-    amifend export --nft > bans.nft         # here
+    amifend export > bans.nft               # here
     nft -f bans.nft                         # on another machine with amifend: it takes them over
 
 Each ban has its remaining time. With --json: one object a line for each ban. The deny lists
@@ -35,8 +35,8 @@ are not bans: copy the section [deny] of the config, and its files.`
 
 // Validate is called by kong.
 func (c *Export) Validate() error {
-	if c.NFT == c.JSON {
-		return fmt.Errorf("write --nft or --json")
+	if c.NFT && c.JSON {
+		return fmt.Errorf("--nft and --json are two forms: write one of them")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
@@ -31,7 +32,7 @@ phone proved itself from there. docs/feeds.md explains the feeds.`
 }
 
 // Run lists the feeds.
-func (c *FeedList) Run(ctx context.Context) error {
+func (c *FeedList) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -47,10 +48,10 @@ func (c *FeedList) Run(ctx context.Context) error {
 		return err
 	}
 
-	if err := columns(os.Stdout, feedLines(f.Feeds)); err != nil {
+	if err := columns(os.Stdout, on, feedLines(f.Feeds)); err != nil {
 		return err
 	}
-	_, err = fmt.Print(feedNotes(f.Feeds))
+	_, err = fmt.Print(on.Wrap(feedNotes(f.Feeds)))
 	return err
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Flush is `amifend flush`.
 type Flush struct {
-	Kernel bool   `required:"" help:"${flushKernelHelp}"`
+	Kernel bool   `hidden:"" help:"${flushKernelHelp}"`
 	Config string `placeholder:"FILE" type:"path" help:"${flushConfigHelp}"`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
@@ -23,7 +23,7 @@ func (*Flush) Help() string {
 deny lists come back when the daemon starts again. To lift bans for good, use amifend unban.
 
     systemctl stop amifend
-    amifend flush --kernel`
+    amifend flush`
 }
 
 // Run removes the table.

@@ -46,6 +46,8 @@ func Vars() kong.Vars {
 		"banScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, TCP " +
 			"to the SIP, WebSocket and AMI ports (all).",
 
+		"explainHelp": "The address, banned or not, or a network.",
+
 		"denyPrefixHelp": "The addresses, or prefixes of any length. What must never be banned is " +
 			"spared.",
 		"denyRemoveHelp": "The prefixes as amifend deny list shows them.",
@@ -81,8 +83,7 @@ func Vars() kong.Vars {
 		"eventsWithinHelp": "Only events of this address, or within this prefix.",
 		"eventsKindHelp":   "Only these events of Asterisk, such as InvalidPassword.",
 
-		"flushKernelHelp": "Remove amifend's whole nftables table from the kernel, with " +
-			"every ban and the deny lists.",
+		"flushKernelHelp": "Does nothing: the kernel is always meant.",
 		"flushConfigHelp": "The config file, which names the table. Default: " +
 			"/etc/amifend/config.toml, or the table amifend if there is none.",
 	}

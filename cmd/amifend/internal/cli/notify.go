@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
@@ -28,13 +29,13 @@ answer of a target is never shown, since it may repeat the token. docs/notify.md
 }
 
 // Run lists the targets, or tests them.
-func (c *Notify) Run(ctx context.Context) error {
+func (c *Notify) Run(ctx context.Context, on screen.Screen) error {
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
 	if c.Test {
-		return c.test(ctx, client)
+		return c.test(ctx, on, client)
 	}
 
 	t, err := client.NotifyTargets(ctx)
@@ -51,11 +52,11 @@ func (c *Notify) Run(ctx context.Context) error {
 		_, err := fmt.Println("no targets: the config in force has no [[notify]]")
 		return err
 	}
-	return columns(os.Stdout, notifyLines(t.Targets))
+	return columns(os.Stdout, on, notifyLines(t.Targets))
 }
 
 // test sends a test message. A target that does not take it makes the command fail.
-func (c *Notify) test(ctx context.Context, client *control.Client) error {
+func (c *Notify) test(ctx context.Context, on screen.Screen, client *control.Client) error {
 	t, err := client.TestNotify(ctx, control.TestNotify{Name: c.Name})
 	if err != nil {
 		return err
@@ -80,7 +81,7 @@ func (c *Notify) test(ctx context.Context, client *control.Client) error {
 		return printJSON(t)
 	}
 
-	err = columns(os.Stdout, lines)
+	err = columns(os.Stdout, on, lines)
 	if err == nil && failed > 0 {
 		return toldError{undelivered}
 	}

@@ -103,10 +103,10 @@ func (r *Report) Run(ctx context.Context, on screen.Screen) error {
 
 		// One write, so that a reader such as head does not get half a table.
 		var text strings.Builder
-		if err := writeReport(&text, answer, dry); err != nil {
+		if err := writeReport(&text, on, answer, dry); err != nil {
 			return err
 		}
-		_, err = fmt.Print(on.Wrap(text.String()))
+		_, err = fmt.Print(text.String())
 		return err
 	}
 }
@@ -152,10 +152,10 @@ func (r *Report) recordings(ctx context.Context) error {
 }
 
 // writeReport writes a report for people. dry means that the daemon bans nobody.
-func writeReport(to io.Writer, r control.Report, dry bool) error {
+func writeReport(to io.Writer, on screen.Screen, r control.Report, dry bool) error {
 	w := bufio.NewWriter(to)
 	fmt.Fprintf(w, "from %s to %s\n", r.From.Local().Format(minutes), r.To.Local().Format(minutes))
-	fmt.Fprintf(w, "\nbans: %s\n", banCounts(r.Bans))
+	fmt.Fprint(w, "\n", on.Wrap(banCounts(r.Bans)), "\n")
 
 	// The latest ban of a prefix comes first, so a repeated key means a ban that was replaced.
 	var lines []string
@@ -169,7 +169,7 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 		newer[key] = true
 	}
 
-	if err := columns(w, lines); err != nil {
+	if err := columns(w, on, lines); err != nil {
 		return err
 	}
 
@@ -177,10 +177,10 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 
 	// The counts are those of all alerts, the list has some of them.
 	alerts, kinds := byCount(r.AlertCounts)
-	fmt.Fprintf(w, "\nalerts: %s\n", kinds)
+	fmt.Fprint(w, "\n", on.Wrap("alerts: "+kinds), "\n")
 	sortAlerts(r.Alerts)
 	for _, a := range r.Alerts {
-		fmt.Fprint(w, alertText(a, "  ", time.Local))
+		fmt.Fprint(w, on.Wrap(alertText(a, "  ", time.Local)))
 	}
 
 	more(w, alerts, len(r.Alerts))
@@ -189,10 +189,15 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 	if len(r.Operations) > 0 {
 		fmt.Fprintln(w, "\noperators")
 	}
+	lines = nil
 	for _, o := range r.Operations {
-		fmt.Fprintf(w, "  %s  %s  %s\n", o.At.Local().Format(minutes),
-			control.Operator(uint32(o.UID), o.Says),
-			strings.Join(nonempty(o.What, o.Object, o.Reason), " "))
+		lines = append(lines, "  "+strings.Join([]string{
+			o.At.Local().Format(minutes), control.Operator(uint32(o.UID), o.Says),
+			strings.Join(nonempty(commandName(o.What), o.Object, o.Reason), " "),
+		}, "\t"))
+	}
+	if err := columns(w, on, lines); err != nil {
+		return err
 	}
 
 	// The tables go from the general to the detail.
@@ -204,7 +209,7 @@ func writeReport(to io.Writer, r control.Report, dry bool) error {
 			continue
 		}
 		fmt.Fprintln(w)
-		if err := writeSums(w, t.title, t.sums, dry); err != nil {
+		if err := writeSums(w, on, t.title, t.sums, dry); err != nil {
 			return err
 		}
 	}
@@ -238,31 +243,38 @@ func byCount(counts map[string]int) (all int, text string) {
 	return all, fmt.Sprintf("%d (%s)", all, strings.Join(names, ", "))
 }
 
-// banCounts returns a text such as "12 (9 proven_score, 3 score); 2 lifted early".
+// banCounts returns a text such as "bans: 12 (9 proven_score, 3 score); 2 lifted early".
 func banCounts(c control.BanCounts) string {
-	_, text := byCount(c.ByRule)
+	all, text := byCount(c.ByRule)
+	label := "bans: "
+	if all > 0 && c.Observed >= c.Made {
+		label = "would-be bans (nobody was banned): " // all of them
+	}
+
 	if c.Lifted > 0 {
 		text += fmt.Sprintf("; %d lifted early", c.Lifted)
 	}
-	if c.Observed > 0 {
-		text += fmt.Sprintf("; %d would have been made: nothing was dropped", c.Observed)
+	if c.Observed > 0 && c.Observed < c.Made {
+		text += fmt.Sprintf("; %d of them would-be bans, which dropped nothing", c.Observed)
 	}
-	return text
+	return label + text
 }
 
 // pastEnd returns how a ban ended or will end. replaced means that a newer ban took its place.
 func pastEnd(b control.PastBan, replaced bool) string {
 	switch {
+	case !b.Lifted.IsZero() && b.Observed:
+		return "would-be, lifted after " + rough(b.Lifted.Sub(b.From)) + " by " + b.By
 	case !b.Lifted.IsZero():
 		return "lifted after " + rough(b.Lifted.Sub(b.From)) + " by " + b.By
 	case b.Observed:
-		return "would have been for " + rough(b.Until.Sub(b.From))
+		return "would be for " + rough(b.Until.Sub(b.From))
 
 	// Only a ban that was neither lifted nor only observed can still run.
 	case b.Until.After(time.Now()) && replaced:
 		return "for " + rough(b.Until.Sub(b.From)) + ", replaced"
 	case b.Until.After(time.Now()):
-		return "for " + rough(b.Until.Sub(b.From)) + ", runs"
+		return "for " + rough(b.Until.Sub(b.From)) + ", in force"
 	default:
 		return "for " + rough(b.Until.Sub(b.From))
 	}
@@ -276,7 +288,9 @@ func failed(sums []control.Sum) []control.Sum {
 }
 
 // writeSums writes a table of sums. dry means that the daemon bans nobody.
-func writeSums(w io.Writer, title string, sums []control.Sum, dry bool) error {
+func writeSums(
+	w io.Writer, on screen.Screen, title string, sums []control.Sum, dry bool,
+) error {
 	// What was only observed must not be reported as if it had happened.
 	banned := " (banned)"
 	if dry {
@@ -300,7 +314,7 @@ func writeSums(w io.Writer, title string, sums []control.Sum, dry bool) error {
 			s.Last.Local().Format(minutes), name))
 	}
 
-	return columns(w, lines)
+	return columns(w, on, lines)
 }
 
 // writeReportCSV writes the totals as one table for spreadsheets. A cell with text of an attacker

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 )
 
 func TestWriteReport(t *testing.T) {
@@ -57,7 +58,7 @@ func TestWriteReport(t *testing.T) {
 	}
 
 	var b strings.Builder
-	if err := writeReport(&b, r, false); err != nil {
+	if err := writeReport(&b, screen.Screen{}, r, false); err != nil {
 		t.Fatal(err)
 	}
 
@@ -67,11 +68,11 @@ func TestWriteReport(t *testing.T) {
 	gap := strings.Repeat(" ", len(at)+2-len("LAST SEEN"))
 	want := `from ` + at + ` to ` + hour.Add(24*time.Hour).Format(minutes) + `
 
-bans: 12 (8 proven_score, 2 score, 1 operator, 1 spread_score); 1 lifted early; 1 would have been made: nothing was dropped
-  ` + now + `  203.0.113.5    all  operator      for 2d2h, runs
+bans: 12 (8 proven_score, 2 score, 1 operator, 1 spread_score); 1 lifted early; 1 of them would-be bans, which dropped nothing
+  ` + now + `  203.0.113.5    all  operator      for 2d2h, in force
   ` + now + `  203.0.113.5    all  proven_score  for 3h0m, replaced
   ` + at + `  203.0.113.6    all  score         lifted after 5m0s by uid 0
-  ` + at + `  2001:db8::/64  all  spread_score  would have been for 1h0m
+  ` + at + `  2001:db8::/64  all  spread_score  would be for 1h0m
   ` + at + `  203.0.113.7    all  score         for 1h0m
   7 more (amifend report -n COUNT)
 
@@ -82,7 +83,7 @@ alerts: 31 (30 misconfigured_endpoint, 1 compromised_account)
   30 more (amifend report -n COUNT)
 
 operators
-  ` + at + `  uid 1000  ban 203.0.113.5 all "calls Cuba"
+  ` + at + `  uid 1000            ban 203.0.113.5 all "calls Cuba"
   ` + at + `  uid 0 (alice says)  unban 203.0.113.9
 
 FAILED  LOGINS  LAST SEEN` + gap + `SERVER

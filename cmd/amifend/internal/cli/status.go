@@ -29,7 +29,7 @@ how often the connection was lost: events of that time are missing. The exit cod
 daemon answers. Scripts read health in --json, which is empty when all is well.
 
 With --quiet, status is a plugin of Nagios or Icinga. The exit code is 0 (OK) when all is well,
-1 (WARNING) when something needs a look, 2 (CRITICAL) when attackers are not stopped: no daemon
+1 (WARNING) when something needs attention, 2 (CRITICAL) when attackers are not stopped: no daemon
 answers, no server is connected, or the firewall fails. It is 3 (UNKNOWN) when the state cannot be
 read.`
 }
@@ -53,20 +53,24 @@ func (c *Status) Run(ctx context.Context, on screen.Screen) error {
 	if err != nil {
 		return err
 	}
+	today := todayOf(ctx, client, dryStatus(s), time.Now())
 	if c.JSON {
-		return printJSON(s, warnings(s.Health)...)
+		return printJSON(struct {
+			control.Status
+			Today *day `json:"today,omitempty"` // absent: the journal did not answer
+		}{s, today}, warnings(s.Health)...)
 	}
 
 	// One write, so that a reader such as head does not get half a table.
 	var text strings.Builder
-	if err := writeStatus(&text, s, on, time.Now()); err != nil {
+	if err := writeStatus(&text, s, today, on, time.Now()); err != nil {
 		return err
 	}
 	_, err = fmt.Print(text.String())
 	return err
 }
 
-// warnings returns what needs a look, one text for each.
+// warnings returns what needs attention, one text for each.
 func warnings(health []control.Warning) []string {
 	out := make([]string, len(health))
 	for i, h := range health {
@@ -97,7 +101,9 @@ func (c *Status) acknowledge(ctx context.Context, client *control.Client) error 
 }
 
 // writeStatus writes the status for people: first whether all is well, then the details.
-func writeStatus(w io.Writer, s control.Status, on screen.Screen, now time.Time) error {
+func writeStatus(
+	w io.Writer, s control.Status, today *day, on screen.Screen, now time.Time,
+) error {
 	fmt.Fprint(w, on.Wrap(healthText(s, on)), "\n")
 	fmt.Fprintf(w, "amifend %s runs since %s (%s)\n\n", s.Version,
 		s.Since.Local().Format(stamp), rough(now.Sub(s.Since)))
@@ -108,16 +114,16 @@ func writeStatus(w io.Writer, s control.Status, on screen.Screen, now time.Time)
 		lines = append(lines, serverLine(one, now))
 	}
 
-	if err := columns(w, lines); err != nil {
+	if err := columns(w, on, lines); err != nil {
 		return err
 	}
 
-	_, err := fmt.Fprint(w, on.Wrap(detailsText(s)))
+	_, err := fmt.Fprint(w, on.Wrap(detailsText(s, today)))
 	return err
 }
 
 // detailsText returns the state of what is not a server.
-func detailsText(s control.Status) string {
+func detailsText(s control.Status, today *day) string {
 	var b strings.Builder
 	f := s.Firewall
 	banWord := "ban"
@@ -133,6 +139,10 @@ func detailsText(s control.Status) string {
 		if more.n > 0 {
 			fmt.Fprintf(&b, ", %d %s", more.n, more.what)
 		}
+	}
+
+	if today != nil {
+		fmt.Fprintf(&b, "\n          %s", today.text(banWord))
 	}
 
 	// The firewall also holds the lists that take precedence over bans.
@@ -169,8 +179,12 @@ func detailsText(s control.Status) string {
 	e := s.Engine
 	fmt.Fprintf(&b, "events    %d since the start: %d attempts counted\n", e.Observed, e.Counted)
 	if e.Protected+e.Shielded+e.Covered > 0 {
-		fmt.Fprintf(&b, "          left out: %d of protected sources, %d in the name of proved ones, "+
-			"%d of banned ones\n", e.Protected, e.Shielded, e.Covered)
+		banned := "banned"
+		if dryStatus(s) {
+			banned = "would-be banned"
+		}
+		fmt.Fprintf(&b, "          not counted: %d of protected sources, %d in the name of proved "+
+			"ones, %d of %s ones\n", e.Protected, e.Shielded, e.Covered, banned)
 	}
 
 	for i, shared := range s.SharedSources {
@@ -249,9 +263,9 @@ func verdictText(s control.Status) (screen.Style, string) {
 	style, text := screen.Good, "all is well"
 	switch n := len(s.Health); {
 	case n == 1:
-		style, text = screen.Warn, "1 thing needs a look"
+		style, text = screen.Warn, "1 thing needs attention"
 	case n > 1:
-		style, text = screen.Warn, fmt.Sprintf("%d things need a look", n)
+		style, text = screen.Warn, fmt.Sprintf("%d things need attention", n)
 	}
 	if severe(s) {
 		style = screen.Bad
@@ -294,6 +308,15 @@ func serverLine(s control.ServerStatus, now time.Time) string {
 	return strings.Join([]string{
 		s.Name, "up " + rough(now.Sub(s.Since)), fmt.Sprintf("%.1f", s.EventsRate),
 		seconds(s.Lag).Round(time.Millisecond).String(),
-		fmt.Sprintf("%+.1fs", s.ClockError), gaps, link,
+		clockText(s.ClockError), gaps, link,
 	}, "\t")
+}
+
+// clockText returns how far a PBX's clock is ahead of ours.
+func clockText(ahead float64) string {
+	text := fmt.Sprintf("%+.1fs", ahead)
+	if text == "-0.0s" || text == "+0.0s" {
+		return "0.0s"
+	}
+	return text
 }

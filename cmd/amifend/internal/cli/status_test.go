@@ -51,13 +51,17 @@ func TestWriteStatus(t *testing.T) {
 		}, {About: "firewall", What: "the kernel refuses"}},
 	}
 
+	at := now.Add(-time.Hour)
+	dropped := uint64(1204)
+	today := &day{Bans: 31, Last: &lastBan{"203.0.113.7", at}, Dropped: &dropped}
+
 	// Servers in each state, a firewall with pending bans, a journal that fails, and warnings.
 	var b strings.Builder
-	if err := writeStatus(&b, s, screen.Screen{}, now); err != nil {
+	if err := writeStatus(&b, s, today, screen.Screen{}, now); err != nil {
 		t.Fatal(err)
 	}
 
-	want := `2 things need a look
+	want := `2 things need attention
   server branch: no events: refused
     do: start Asterisk
   firewall: the kernel refuses
@@ -66,16 +70,17 @@ amifend 1.2 runs since ` + now.Add(-76*time.Hour).Format(stamp) + ` (3d4h)
 
 SERVER  LINK     EVENTS/S  LAG  CLOCK   GAPS          TLS
 office  up 3h0m  12.3      3ms  -75.5s  2, last 1m1s  1.3, not verified
-hq      up 5s    0.0       0s   +0.0s   none          1.3
+hq      up 5s    0.0       0s   0.0s    none          1.3
 branch  DOWN 2m0s, next try in 8s
 new     connecting
 
 firewall  nftables table inet amifend, failing: 312 bans, 4 not in the kernel yet, 1 waiting for room
+          today: 31 bans, the last of 203.0.113.7 at ` + at.Format("15:04:05 MST") + `; 1204 packets dropped in all
           never banned: 14 prefixes (amifend allow --list)
           always dropped: 1000 listed prefixes, 7 packets; 2 spared (amifend check)
 journal   /var/lib/amifend/journal.db, 1.2 MB: FAILING: the disk is full, 12 changes of bans not written yet
 events    100 since the start: 40 attempts counted
-          left out: 1 of protected sources, 2 in the name of proved ones, 3 of banned ones
+          not counted: 1 of protected sources, 2 in the name of proved ones, 3 of banned ones
 `
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", &b, want)
@@ -86,7 +91,7 @@ func TestWriteBans(t *testing.T) {
 	now := time.Now()
 	seven := uint64(7)
 	var b strings.Builder
-	err := writeBans(&b, control.BanList{Total: 312, Matched: 2, Bans: []control.Ban{
+	err := writeBans(&b, screen.Screen{}, control.BanList{Total: 312, Matched: 2, Bans: []control.Ban{
 		{
 			Prefix: netip.MustParsePrefix("203.0.113.5/32"), Scope: "all", Rule: "proven_score",
 			Attempts: 4, Strike: 1, Servers: []string{"office", "hq"},
@@ -106,6 +111,45 @@ func TestWriteBans(t *testing.T) {
 `
 	if err != nil || b.String() != want {
 		t.Errorf("%v, got\n%s\nwant\n%s", err, &b, want)
+	}
+}
+
+// A daemon that bans nobody says so first. Its table has no column for packets, and fits 80 columns.
+func TestWriteWouldBeBans(t *testing.T) {
+	now := time.Now()
+	list := control.BanList{Total: 2, Matched: 2}
+	for _, prefix := range []string{"203.0.113.5/32", "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff/128"} {
+		list.Bans = append(list.Bans, control.Ban{
+			Prefix: netip.MustParsePrefix(prefix), Scope: "all", Rule: "proven_score", Attempts: 4,
+			Servers: []string{"office", "branch", "hq", "lab"}, Until: now.Add(90 * time.Minute),
+			State: control.StateDry,
+		})
+	}
+
+	var b strings.Builder
+	err := writeBans(&b, screen.Screen{Width: 80}, list, false, now)
+	const want = `nobody is banned; this daemon would ban:
+SOURCE                  ENDS IN  SCOPE  ATTEMPTS  RULE          SERVERS
+203.0.113.5             1h30m    all    4         proven_score  office,branch +2
+2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff
+                        1h30m    all    4         proven_score  office,branch +2
+2 would-be bans
+`
+	if err != nil || b.String() != want {
+		t.Errorf("%v, got\n%s\nwant\n%s", err, &b, want)
+	}
+}
+
+// The day counts what happened: bans of a daemon that bans nobody are would-be bans.
+func TestDayText(t *testing.T) {
+	at := time.Date(2026, 11, 23, 7, 3, 10, 0, time.Local)
+	d := day{Bans: 2, Last: &lastBan{"203.0.113.7", at}}
+	if got, want := d.text("would-be ban"), "today: 2 would-be bans, the last of 203.0.113.7 at "+
+		at.Format("15:04:05 MST"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := (&day{}).text("ban"); got != "today: no bans" {
+		t.Errorf("got %q", got)
 	}
 }
 

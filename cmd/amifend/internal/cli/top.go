@@ -89,7 +89,7 @@ func (c *Top) Run(ctx context.Context, on screen.Screen) error {
 		return err
 	}
 
-	return writeSums(os.Stdout, title, sums, dry)
+	return writeSums(os.Stdout, on, title, sums, dry)
 }
 
 // isLive reports whether the command shows the live screen: whoever asks for something that only a

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/policy"
@@ -43,18 +44,12 @@ const wordBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 func (c *Words) list(ctx context.Context) (words []string, err error) {
 	// These need no daemon.
 	switch c.What {
-	case "rules", "alerts":
-		for _, r := range policy.Rules() {
-			if r.Alert == (c.What == "alerts") {
-				words = append(words, r.Name)
-			}
-		}
-		return words, nil
+	case "rules":
+		return ruleNames(), nil
+	case "alerts":
+		return kindNames(), nil
 	case "events":
-		for k := policy.KindNone + 1; k < policy.KindInjection; k++ {
-			words = append(words, k.String())
-		}
-		return words, nil
+		return eventNames(), nil
 	}
 
 	client, err := c.client()
@@ -87,4 +82,51 @@ func (c *Words) list(ctx context.Context) (words []string, err error) {
 		words = append(words, bans.Source(b.Prefix))
 	}
 	return words, err
+}
+
+// ruleNames returns the names of the rules that ban.
+func ruleNames() (names []string) {
+	for _, r := range policy.Rules() {
+		if !r.Alert {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// kindNames returns the names of the kinds of alerts.
+func kindNames() (names []string) {
+	for _, k := range alerts.Kinds() {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// eventNames returns the names of the events.
+func eventNames() (names []string) {
+	for k := policy.KindNone + 1; k < policy.KindInjection; k++ {
+		names = append(names, k.String())
+	}
+	return names
+}
+
+// knownServer returns an error unless the daemon has a server of that name. An empty list would look
+// as if nothing happened there.
+func knownServer(ctx context.Context, client *control.Client, name string) error {
+	if name == "" {
+		return nil
+	}
+
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, one := range s.Servers {
+		names = append(names, one.Name)
+	}
+	if err := chosen("--server", name, "server", names); err != nil {
+		return usageError(err.Error())
+	}
+	return nil
 }

@@ -185,7 +185,7 @@ func (l *loader) kinds(key string, f value[[]string]) []string {
 			continue
 		}
 		advice := "possible are " + strings.Join(NotifyKinds(), ", ")
-		if best, ok := nearest(name, NotifyKinds()); ok {
+		if best, ok := Nearest(name, NotifyKinds()); ok {
 			advice = "did you mean " + best + "?"
 		}
 		l.problem(key, "%s is not a kind; %s", entry(i), advice)

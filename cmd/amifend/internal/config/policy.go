@@ -114,7 +114,7 @@ func (l *loader) rules(raw map[string]value[bool], into *policy.Options) {
 // suggestRule proposes a rule for a misspelt one.
 func suggestRule(name string) string {
 	valid := ruleNames(false)
-	if best, ok := nearest(name, valid); ok {
+	if best, ok := Nearest(name, valid); ok {
 		return "did you mean " + best + "?"
 	}
 	return "the rules are " + strings.Join(valid, ", ")
@@ -135,7 +135,7 @@ func ruleNames(fixed bool) []string {
 // suggestEvent proposes an event for a misspelt one.
 func suggestEvent(name string) string {
 	valid := events()
-	if best, ok := nearest(name, valid); ok {
+	if best, ok := Nearest(name, valid); ok {
 		return "did you mean " + best + "?"
 	}
 	return "the events are " + strings.Join(valid, ", ")

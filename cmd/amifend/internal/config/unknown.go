@@ -74,14 +74,14 @@ func suggest(key toml.Key, known keys) string {
 
 	// The likeliest mistake comes first: a misspelling, then a key in the wrong table, then a word
 	// of another tool.
-	if best, ok := nearest(name, siblings); ok {
+	if best, ok := Nearest(name, siblings); ok {
 		return "did you mean " + best + "?"
 	}
 	if len(elsewhere) > 0 {
 		return "it belongs in " + strings.Join(elsewhere, " or ")
 	}
 
-	if best, ok := nearest(name, others); ok && table == "" {
+	if best, ok := Nearest(name, others); ok && table == "" {
 		return "did you mean " + best + "? It belongs into its [table]"
 	}
 
@@ -107,9 +107,9 @@ func header(table string) string {
 	}
 }
 
-// nearest returns the candidate that is closest to name, and reports whether one is close enough:
+// Nearest returns the candidate that is closest to name, and reports whether one is close enough:
 // at most a third of the letters may be wrong.
-func nearest(name string, candidates []string) (string, bool) {
+func Nearest(name string, candidates []string) (string, bool) {
 	best, least := "", 1+len(name)/3
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < least || d == least &&

@@ -99,7 +99,11 @@ func (t *teller) why(x *policy.Explanation) string {
 
 // ban writes the details of a ban.
 func (t *teller) ban(b *policy.Ban) {
-	t.item("ban", "%s, scope %s, from %s", b.Prefix, b.Scope, t.stamp(b.From))
+	label := "ban"
+	if t.o.Dry {
+		label = "would-be ban"
+	}
+	t.item(label, "%s, scope %s, from %s", b.Prefix, b.Scope, t.stamp(b.From))
 
 	// A ban without a strike is on evidence that could be forged, or the engine did not decide it.
 	switch {
@@ -115,7 +119,11 @@ func (t *teller) ban(b *policy.Ban) {
 
 	// Events behind a ban show that the attacker is still there.
 	if b.Seen > 0 {
-		t.item("still sends", "%s since the ban, the last at %s", wording.Count(b.Seen, "event"),
+		since := "since the ban"
+		if t.o.Dry {
+			since = "since it would be banned" // nothing was dropped
+		}
+		t.item("still sends", "%s %s, the last at %s", wording.Count(b.Seen, "event"), since,
 			t.stamp(b.LastSeen))
 	}
 }
@@ -163,39 +171,63 @@ func (t *teller) source(x *policy.Explanation) {
 // accounts writes what is known of the accounts at the address. shared reports whether many users
 // share it.
 func (t *teller) accounts(accounts []policy.AccountPart, shared bool) {
-	for _, a := range accounts {
-		// The name may be an attacker's text, so it is quoted.
-		name := ami.Quote(a.Account.Bytes())
-		if int(a.Server) < len(t.o.Servers) {
-			name += " of " + t.o.Servers[a.Server]
+	var names []string // of accounts that follow each other, of which the same is known
+	var known, owner string
+	write := func() {
+		if len(names) == 0 {
+			return
 		}
-
-		// Most accounts have only failed, so zeros are left out.
-		var said []string
-		if a.OKAt != 0 {
-			said = append(said, "last success "+t.stamp(a.OKAt))
+		text := strings.Join(names, ", ") + owner
+		if len(names) > 1 {
+			text += ", each"
 		}
-
-		if a.Fails > 0 {
-			said = append(said, fmt.Sprintf("%s since %s", wording.Count(a.Fails, "failure"),
-				t.stamp(a.FailedAt)))
-		}
-
-		switch {
-		case a.Shielded > 0 && shared:
-			said = append(said, wording.Count(a.Shielded, "failure")+" (not held against it)")
-		case a.Shielded > 0:
-			said = append(said, wording.Count(a.Shielded, "failure")+
-				" (may be forged: not held against it)")
-		}
-
-		if a.Excused > 0 {
-			said = append(said, wording.Count(a.Excused, "failure")+" of a misconfigured phone")
-		}
-		if len(said) > 0 {
-			t.item("account", "%s: %s", name, strings.Join(said, ", "))
-		}
+		t.item("account", "%s: %s", text, known)
 	}
+
+	for _, a := range accounts {
+		said := t.account(a, shared)
+		if said == "" {
+			continue
+		}
+		of := ""
+		if int(a.Server) < len(t.o.Servers) {
+			of = " of " + t.o.Servers[a.Server]
+		}
+		if said != known || of != owner {
+			write()
+			names, known, owner = nil, said, of
+		}
+
+		// The name may be an attacker's text, so it is quoted.
+		names = append(names, ami.Quote(a.Account.Bytes()))
+	}
+	write()
+}
+
+// account returns what is known of an account at the address. Most accounts have only failed, so zeros
+// are left out.
+func (t *teller) account(a policy.AccountPart, shared bool) string {
+	var said []string
+	if a.OKAt != 0 {
+		said = append(said, "last success "+t.stamp(a.OKAt))
+	}
+	if a.Fails > 0 {
+		said = append(said, fmt.Sprintf("%s since %s", wording.Count(a.Fails, "failure"),
+			t.stamp(a.FailedAt)))
+	}
+
+	switch {
+	case a.Shielded > 0 && shared:
+		said = append(said, wording.Count(a.Shielded, "failure")+" (not held against it)")
+	case a.Shielded > 0:
+		said = append(said, wording.Count(a.Shielded, "failure")+
+			" (may be forged: not held against it)")
+	}
+
+	if a.Excused > 0 {
+		said = append(said, wording.Count(a.Excused, "failure")+" of a misconfigured phone")
+	}
+	return strings.Join(said, ", ")
 }
 
 func (t *teller) prefixes(x *policy.Explanation) {

@@ -282,7 +282,7 @@ func TestOfAnEngine(t *testing.T) {
 
 	for _, w := range []string{
 		"203.0.113.5 is not banned\n", "attempts:     3 since",
-		`unknown account ` + hostileQuoted, `office, InvalidAccountID, weight 1, `,
+		hostileQuoted + " within 2 s", `office, InvalidAccountID, weight 1 each, `,
 		"account:      " + hostileQuoted + " of office: 1 failure since",
 		"1 more attempt on an unknown account would ban it, or 1 wrong password\n",
 	} {

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,34 +10,38 @@ import (
 	"github.com/amifend/amifend/policy"
 )
 
-// folded is one attempt, or several that follow each other and differ only in their times and ports.
+// folded is one attempt, or several that follow each other and are alike.
 type folded struct {
 	policy.Evidence // the first one
+	accounts        []policy.Label
 	last            int64
 	n               int
 }
 
-// fold joins equal attempts that follow each other.
+// fold joins attempts that follow each other and are alike.
 func fold(evidence []policy.Evidence) (out []folded) {
 	for _, e := range evidence {
-		if i := len(out) - 1; i >= 0 && equal(out[i].Evidence, e) {
+		if i := len(out) - 1; i >= 0 && alike(out[i].Evidence, e) {
 			out[i].n++
 			out[i].last = e.At
+			if !slices.Contains(out[i].accounts, e.Account) {
+				out[i].accounts = append(out[i].accounts, e.Account)
+			}
 			continue
 		}
-		out = append(out, folded{e, e.At, 1})
+		out = append(out, folded{e, []policy.Label{e.Account}, e.At, 1})
 	}
 	return out
 }
 
-// equal reports whether two attempts differ only in their times and ports. Each connection has a
-// port of its own.
-func equal(x, y policy.Evidence) bool {
-	x.At, x.Port = y.At, y.Port
+// alike reports whether two attempts differ only in their times, ports and accounts. Each connection
+// has a port of its own, and a scanner tries one account after the other.
+func alike(x, y policy.Evidence) bool {
+	x.At, x.Port, x.Account = y.At, y.Port, y.Account
 	return x == y
 }
 
-// evidence writes equal attempts: what happened, and below it what follows from it.
+// evidence writes attempts that are alike: what happened, and below it what follows from it.
 func (t *teller) evidence(e folded) {
 	// The first line has the terms of a person, the second one Asterisk's.
 	t.line("    %s  %s", t.stamp(e.At), e.text())
@@ -60,9 +65,13 @@ func (t *teller) evidence(e folded) {
 	t.line("      %s", strings.Join(about, ", "))
 }
 
-// text returns equal attempts in words, such as `7× wrong password for "1001" within 2 s`.
+// mostNamed is how many accounts of attempts that are alike are named.
+const mostNamed = 8
+
+// text returns attempts that are alike in words, such as `7× wrong password for "1001" within 2 s`.
 func (e folded) text() string {
-	text := wording.Failure(e.Kind, e.Account)
+	shown := e.accounts[:min(len(e.accounts), mostNamed)]
+	text := wording.Failures(e.Kind, shown, len(e.accounts))
 	if e.n > 1 {
 		text = fmt.Sprintf("%d× %s within %s", e.n, text, within(e.last-e.At))
 	}
