@@ -258,7 +258,7 @@ func (j *Judge) note(n Nonce, a *Answer, clean bool) {
 		}
 	}
 	*j.nonces.Val(j.nonces.Add(key(n), list)) = to
-	if clean {
+	if clean && j.tail == tailWhole {
 		j.countGenuine(a.Server)
 	}
 }

@@ -12,7 +12,10 @@
 // and never acquits: a nonce that is not clean says nothing. So whatever is in doubt is not clean.
 package nonce
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Size is the length of a nonce of PJSIP as text.
 const Size = 10 + 1 + 32
@@ -63,3 +66,6 @@ func digit(c byte) byte {
 	}
 	return 255
 }
+
+// String returns the nonce as PJSIP writes it.
+func (n Nonce) String() string { return fmt.Sprintf("%010d/%x", n.Second, n.Sum[:]) }
