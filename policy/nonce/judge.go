@@ -34,6 +34,10 @@ const (
 	// AstrayTime is how long an address is remembered whose answers went astray.
 	AstrayTime = 10 * time.Minute
 
+	// blindTime is how long nobody is trusted after an answer may have been missed. Nonces of PJSIP live
+	// 32 seconds, unless pjsip.conf says otherwise.
+	blindTime = 2 * time.Minute
+
 	// mostAstray limits how many such addresses are remembered.
 	mostAstray = 4096
 
@@ -318,7 +322,7 @@ func (j *Judge) Clean(n Nonce, server, port uint16, from netip.Addr, at int64) b
 // of that address.
 func (j *Judge) Trusted(from netip.Addr, at int64) bool {
 	j.pass(at)
-	if !from.IsValid() || j.tail != tailWhole || at-j.blindAt < int64(AstrayTime) {
+	if !from.IsValid() || j.tail != tailWhole || at-j.blindAt < int64(blindTime) {
 		return false
 	}
 	r := j.astray.Get(place(address(from)))

@@ -404,7 +404,7 @@ func TestTrusted(t *testing.T) {
 		t.Error("it may have been the victim's")
 	}
 
-	l.wait(AstrayTime)
+	l.wait(blindTime)
 	for i := range mostAstray + 1 {
 		l.send(maddr(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), attacker))
 	}
