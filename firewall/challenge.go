@@ -120,12 +120,25 @@ func (c *Challenge) readVia(v []byte) {
 	}
 
 	text = bytes.TrimSuffix(bytes.TrimPrefix(text, []byte("[")), []byte("]"))
-	addr, err := netip.ParseAddr(string(text))
-	if err != nil || addr.Zone() != "" {
+	if c.Received, ok = c.addressOf(text); !ok {
 		return
 	}
-	c.Received = addr.Unmap()
 	c.Plain = !maddr && bytes.HasPrefix(v, []byte(";branch="))
+}
+
+// addressOf returns an address that is written as text. That of the packet's destination, which is the
+// rule, costs no allocation.
+func (c *Challenge) addressOf(text []byte) (netip.Addr, bool) {
+	var buf [48]byte
+	to := c.To.Addr().Unmap()
+	if bytes.Equal(to.AppendTo(buf[:0]), text) {
+		return to, true
+	}
+	addr, err := netip.ParseAddr(string(text))
+	if err != nil || addr.Zone() != "" {
+		return netip.Addr{}, false
+	}
+	return addr.Unmap(), true
 }
 
 // inHostPort reports whether a character may be in the host and port of a Via.
