@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"slices"
@@ -109,7 +110,8 @@ func serve(
 	}
 
 	events := &control.Feed{}
-	fleet, plan, err := newFleet(s, engine, watcher, events)
+	witness := sensor.NewWitness()
+	fleet, plan, err := newFleet(s, engine, watcher, events, witness)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,7 +119,7 @@ func serve(
 	// The parts for operators come last, since they ask all others.
 	allow := newAllowlist(s, watcher)
 	denied := newDenials(s, denier)
-	eye := newSensor(s, table, engine, fleet, watcher)
+	eye := newSensor(s, table, engine, fleet, watcher, witness)
 	scraped := newMetrics(s, engine, enforcer, fleet, watcher, metrics.Sources{
 		Denier: denier, Feeder: feeder, Keeper: keeper, Sensor: eye.Status,
 	})
@@ -155,9 +157,11 @@ func serve(
 // the journal may have changed. They connect when they are started.
 func newFleet(
 	s *shared, engine *judge.Judge, watcher *protect.Watcher, feed *control.Feed,
+	witness *sensor.Witness,
 ) (*stream.Fleet, *stream.Plan, error) {
 	fleet := stream.NewFleet(stream.Options{
 		Log: s.options.Log, Clock: s.clock, Hasher: engine.Hasher(), Watcher: watcher, Feed: feed,
+		Witness: witness,
 	}, s.events)
 	plan, err := fleet.Plan(s.options.Config.Servers, engine.Servers())
 	return fleet, plan, err
@@ -390,12 +394,12 @@ func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
 // newSensor returns the kernel sensor. It needs the kernel's table, so a dry run has none.
 func newSensor(
 	s *shared, table enforce.WatchedTable, engine *judge.Judge, fleet *stream.Fleet,
-	watcher *protect.Watcher,
+	watcher *protect.Watcher, witness *sensor.Witness,
 ) *sensor.Sensor {
 	c := s.options.Config
 	o := sensor.Options{
 		Group: c.Sensor.Group, NetNS: s.options.NetNS, Sessions: fleet.Sessions, Watcher: watcher,
-		Hasher: engine.Hasher(), Out: s.events, Alerts: s.alerts, Clock: s.clock, Log: s.options.Log,
+		Hasher: engine.Hasher(), Seed: rand.Uint64(), Witness: witness, Out: s.events, Alerts: s.alerts, Clock: s.clock, Log: s.options.Log,
 	}
 
 	// A nil pointer in an interface is not nil.

@@ -37,6 +37,7 @@ type Table interface {
 	Refused(ctx context.Context, visit func(firewall.Refusals)) error
 	WatchAnswers(ctx context.Context, addr netip.Addr) error
 	EndSensor(ctx context.Context) error
+	OpenChallenges(v firewall.ChallengeVisitor) (*firewall.ChallengeLog, error)
 }
 
 // Options configure a [Sensor].
@@ -48,6 +49,8 @@ type Options struct {
 	Sessions func() []*stream.Session
 	Watcher  *protect.Watcher
 	Hasher   policy.Hasher
+	Seed     uint64                 // of the hashes of nonces
+	Witness  *Witness               // what the sessions hand in
 	Out      chan<- stream.Sighting // to the judge
 	Alerts   *alerts.Book
 	Clock    clock.Clock
@@ -63,6 +66,14 @@ type Status struct {
 	Accepted uint64 // those of them that were accepted: somebody knows the password
 	Lost     uint64 // how often answers were not read in time, or the engine had no room
 	Servers  []ServerStatus
+
+	Nonces       bool   // nonces are read, which proves senders over UDP
+	NonceProblem string // why not; "": they are, or the kernel cannot log
+	Proven       uint64 // events over UDP whose sender was proven
+	Astray       uint64 // answers that went elsewhere than their request came from, or may have
+	Gaps         uint64 // how often answers may have been missed
+
+	proofs map[string]string // why events of a server cannot be proven, by its name
 }
 
 // ServerStatus describes the sensor for one PBX.
@@ -72,6 +83,9 @@ type ServerStatus struct {
 	Problem string // why it does not judge; "": it does
 	Refused uint64 // requests that the PBX refused, since the sensor began
 	Silent  int    // addresses with refusals that no event explains, now
+
+	Proves       bool   // events over UDP can be proven
+	ProofProblem string // why they cannot; "": they can
 }
 
 // Sensor is the goroutines that watch the answers.
@@ -105,6 +119,15 @@ func (s *Sensor) Status() Status {
 	defer s.mu.Unlock()
 	st := s.status
 	st.Servers = slices.Clone(st.Servers)
+	for i := range st.Servers {
+		one := &st.Servers[i]
+		why, known := st.proofs[one.Name]
+		if !known || !st.Nonces {
+			why = "nonces are not read"
+		}
+		one.Proves, one.ProofProblem = why == "", why
+	}
+	st.proofs = nil
 	return st
 }
 
@@ -132,6 +155,11 @@ func (s *Sensor) Run(ctx context.Context) {
 	parts.Go(func() {
 		if s.Table.Sensor().Logs {
 			owner.KeepRunning(ctx, s.Log, "kernel sensor: reader of answers", func() error { return s.read(ctx) })
+		}
+	})
+	parts.Go(func() {
+		if s.Table.Sensor().Logs && s.Witness != nil {
+			owner.KeepRunning(ctx, s.Log, "kernel sensor: reader of nonces", func() error { return s.prove(ctx) })
 		}
 	})
 	parts.Go(func() { s.compare(ctx) })

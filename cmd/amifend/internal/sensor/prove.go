@@ -1,0 +1,227 @@
+package sensor
+
+import (
+	"context"
+	"time"
+
+	"github.com/amifend/amifend/cmd/amifend/internal/clock"
+	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
+	"github.com/amifend/amifend/policy/nonce"
+)
+
+const (
+	// claimTime is how long after an event its nonce is looked up. The answer with the nonce left
+	// before the event, but it may have been read a few milliseconds later, and so may the change of
+	// a rule.
+	claimTime = 50 * time.Millisecond
+
+	// oldestClaim is the age from which an event is not looked up any more.
+	oldestClaim = 5 * time.Second
+)
+
+// challengeLog is the part of a [firewall.ChallengeLog] that prover needs.
+type challengeLog interface {
+	Drain(f func()) error
+}
+
+// prover looks up the nonces of events. The log of challenges calls it from one goroutine at a time.
+type prover struct {
+	*Sensor
+	judge  *nonce.Judge
+	nonces [8]nonce.Nonce // of the answer that is read
+	wait   []claim        // the oldest first
+}
+
+// wall is the time by the clock of the PBX, which is this machine.
+func wall() int64 { return time.Now().UnixNano() }
+
+// Challenge notes a refusal.
+func (p *prover) Challenge(number uint32, c *firewall.Challenge) {
+	at, ok := p.places.of(c.From.Addr())
+	a := nonce.Answer{
+		At: wall(), Server: at.number, Known: ok && at.local && !at.shared, Port: c.From.Port(),
+		To: c.To.Addr(), Received: c.Received, Plain: c.Plain, Malformed: c.Odd, Cut: c.Cut,
+	}
+	a.Nonces = p.nonces[:0]
+	for _, text := range c.Nonces() {
+		n, ok := nonce.Parse(text)
+		if !ok {
+			a.Malformed = true
+			continue
+		}
+		a.Nonces = append(a.Nonces, n)
+	}
+	p.judge.Answer(number, &a)
+}
+
+// Lost notes that answers were lost.
+func (p *prover) Lost() { p.judge.Overrun(wall()) }
+
+// Changed notes that the rules may have been away.
+func (p *prover) Changed() { p.judge.Gap(wall()) }
+
+// Drained notes that all answers until now were read.
+func (p *prover) Drained() { p.judge.Drained() }
+
+// prove proves events until ctx ends.
+func (s *Sensor) prove(ctx context.Context) error {
+	p := &prover{Sensor: s, judge: nonce.New(s.Seed)}
+	p.judge.Begin(wall())
+	log, err := s.Table.OpenChallenges(p)
+	if err != nil {
+		s.change(func(st *Status) { st.Nonces, st.NonceProblem = false, err.Error() })
+		s.Log.Warn("the kernel sensor reads no nonces: what comes over UDP may be forged", "err", err,
+			"do", "choose another [sensor] nflog_group: nonces take the group after it")
+		clock.Sleep(ctx, time.Minute)
+		return err
+	}
+	defer log.Close()
+
+	// Nobody is watched after the end.
+	defer s.Witness.watched.Store(&map[uint16]bool{})
+	defer s.change(func(st *Status) { st.Nonces = false })
+	s.change(func(st *Status) { st.Nonces, st.NonceProblem = true, "" })
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		done <- log.Run(ctx)
+	}()
+	p.decideAll(ctx, log)
+	return <-done
+}
+
+// decideAll decides claims until ctx ends.
+func (p *prover) decideAll(ctx context.Context, log challengeLog) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-p.Witness.claims:
+			if len(p.wait) == 0 {
+				due.Reset(p.left(c))
+			}
+			if len(p.wait) < mostClaims {
+				p.wait = append(p.wait, c)
+			}
+			continue
+		case <-due.C:
+			p.decide(log)
+		case <-tick.C:
+			if err := log.Drain(p.publish); err != nil {
+				return // Run fails of the same
+			}
+		}
+		if len(p.wait) > 0 {
+			due.Reset(p.left(p.wait[0]))
+		}
+	}
+}
+
+// left returns how long a claim must wait yet.
+func (p *prover) left(c claim) time.Duration {
+	return max(0, time.Duration(c.seen.At-p.Clock.Now())+claimTime)
+}
+
+// decide decides the claims that waited long enough.
+func (p *prover) decide(log challengeLog) {
+	now := p.Clock.Now()
+	n := 0
+	for n < len(p.wait) && now-p.wait[n].seen.At >= int64(claimTime) {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+
+	// Whatever left before these events is read now.
+	proven := 0
+	err := log.Drain(func() {
+		for _, c := range p.wait[:n] {
+			if now-c.seen.At < int64(oldestClaim) && p.proves(&c) {
+				p.tell(c.seen)
+				proven++
+			}
+		}
+	})
+	p.wait = append(p.wait[:0], p.wait[n:]...)
+	if err != nil {
+		return
+	}
+	if proven > 0 {
+		p.change(func(st *Status) { st.Proven += uint64(proven) })
+	}
+}
+
+// proves reports whether the sender of an event is certain.
+func (p *prover) proves(c *claim) bool {
+	o := &c.seen
+	if !p.Witness.Watches(o.Server) {
+		return false
+	}
+	if o.Kind == policy.KindSuccessfulAuth {
+		return p.judge.Trusted(o.Source.Addr(), wall())
+	}
+	return p.judge.Clean(c.nonce, o.Server, o.LocalPort, o.Source.Addr(), wall())
+}
+
+// tell hands an event to the engine that is proven now. It comes after the event itself, in the same
+// queue.
+func (p *prover) tell(o policy.Observation) {
+	select {
+	case p.Out <- stream.Sighting{Observation: o, Confirm: true}:
+	default: // the engine must not wait, and neither must the kernel's answers
+		p.change(func(st *Status) { st.Lost++ })
+	}
+}
+
+// publish finds out of which servers events may be proven. The log calls it.
+func (p *prover) publish() {
+	watched := map[uint16]bool{}
+	problems := map[string]string{}
+	for _, one := range p.Sessions() {
+		why := p.whyNot(one)
+		if why == "" {
+			watched[one.Number()] = true
+		}
+		problems[one.Name()] = why
+	}
+	p.Witness.watched.Store(&watched)
+
+	stats := p.judge.Stats()
+	p.change(func(st *Status) {
+		st.Astray, st.Gaps, st.proofs = stats.Astray, stats.Gaps, problems
+	})
+}
+
+// whyNot returns why events of a server cannot be proven; "": they can.
+func (p *prover) whyNot(one *stream.Session) string {
+	local, shared := false, false
+	for _, at := range *p.places.byAddr.Load() {
+		if at.session == one && at.local {
+			local, shared = true, shared || at.shared
+		}
+	}
+	switch {
+	case !connected(one.Status()):
+		return "the AMI session is down"
+	case one.ChanSIP():
+		return "chan_sip: its sender chooses the address"
+	case !local:
+		return "it is not on this machine"
+	case shared:
+		return "another PBX answers from the same address"
+	case !p.judge.Works(one.Number()):
+		return "too few nonces of the form of PJSIP have left yet"
+	}
+	return ""
+}
