@@ -32,6 +32,7 @@ type prover struct {
 	judge  *nonce.Judge
 	nonces [8]nonce.Nonce // of the answer that is read
 	wait   []claim        // the oldest first
+	told   map[string]string
 }
 
 // wall is the time by the clock of the PBX, which is this machine.
@@ -67,7 +68,7 @@ func (p *prover) Drained() { p.judge.Drained() }
 
 // prove proves events until ctx ends.
 func (s *Sensor) prove(ctx context.Context) error {
-	p := &prover{Sensor: s, judge: nonce.New(s.Seed)}
+	p := &prover{Sensor: s, judge: nonce.New(s.Seed), told: map[string]string{}}
 	p.judge.Begin(wall())
 	log, err := s.Table.OpenChallenges(p)
 	if err != nil {
@@ -194,13 +195,27 @@ func (p *prover) publish() {
 			watched[one.Number()] = true
 		}
 		problems[one.Name()] = why
+		if before, known := p.told[one.Name()]; known && before != why || !known && why == "" {
+			p.logProofs(one.Name(), why)
+		}
 	}
+	p.told = problems
 	p.Witness.watched.Store(&watched)
 
 	stats := p.judge.Stats()
 	p.change(func(st *Status) {
 		st.Astray, st.Gaps, st.proofs = stats.Astray, stats.Gaps, problems
 	})
+}
+
+// logProofs logs that events of a server can be proven, or that they cannot any more.
+func (p *prover) logProofs(server, why string) {
+	log := p.Log.With("server", server)
+	if why == "" {
+		log.Info("the kernel sensor proves senders over UDP by their nonces")
+		return
+	}
+	log.Info("the kernel sensor proves no senders over UDP", "why", why)
 }
 
 // whyNot returns why events of a server cannot be proven; "": they can.
