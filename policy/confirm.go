@@ -199,6 +199,7 @@ func (e *Engine) confirmAttempt(k key, t *tentative) {
 	e.identifyAgain(&a)
 	if t.fate == fateExcused {
 		p.excusedProven = bump(p.excusedProven, 1)
+		e.confirmPassed(k, &t.ev)
 		return
 	}
 	e.weighAgain(&a, t, shared)

@@ -46,7 +46,7 @@ func TestProofByNonce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			phone := phones.phones[0]
 			w.forgeAnswers(t, phone.Local, nonces(t, phone.Local, byte(len(name))))
-			w.judged(t, d, fmt.Sprintf("198.18.70.%d", len(name)))
+			w.judged(t, d, fmt.Sprintf("198.18.%d.1", 80+len(name)))
 			w.neverBanned(t, d, phone.Local.Addr())
 			for _, l := range d.all(func(l line) bool { return l.Source == phone.Local.Addr().String() }) {
 				if l.Scope != "" {
@@ -119,12 +119,21 @@ func (w *world) forgeAnswers(t *testing.T, victim netip.AddrPort, next func() st
 
 func (w *world) forger(t *testing.T, name netip.AddrPort) *sip.Forger {
 	t.Helper()
+	// A nonce is the same for all ports.
+	port := uint16(30000 + time.Now().UnixNano()%10000)
+	name = netip.AddrPortFrom(name.Addr(), port)
 	f, err := sip.NewForger(t.Context(), w.Net(lab.Attack), name, pbxFor(name.Addr(), 5060))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
 	return f
+}
+
+// leak is an attacker who sends in a victim's name, from another port of it, and reads the answers.
+func (w *world) leak(t *testing.T, victim netip.AddrPort, n byte) *sip.Client {
+	t.Helper()
+	return w.dialForged(t, netip.AddrPortFrom(victim.Addr(), 20000+uint16(n)), attackerOf(n))
 }
 
 // nonceOf asks for a challenge, and returns its nonce.
@@ -165,7 +174,7 @@ func (w *world) stolen(t *testing.T, _ netip.AddrPort, n byte) func() string {
 
 // stale are nonces that went to the victim, and to the attacker, long ago.
 func (w *world) stale(t *testing.T, victim netip.AddrPort, n byte) func() string {
-	leak := w.dialForged(t, victim, attackerOf(n))
+	leak := w.leak(t, victim, n)
 	old := nonceOf(t, leak)
 	time.Sleep(3 * time.Second)
 	f := w.forger(t, victim)
@@ -175,7 +184,7 @@ func (w *world) stale(t *testing.T, victim netip.AddrPort, n byte) func() string
 // leaked are nonces of the victim that maddr sent to the attacker, and that go to the victim in the
 // same second.
 func (w *world) leaked(t *testing.T, victim netip.AddrPort, n byte) func() string {
-	leak, f := w.dialForged(t, victim, attackerOf(n)), w.forger(t, victim)
+	leak, f := w.leak(t, victim, n), w.forger(t, victim)
 	return func() string {
 		ask(t, f)
 		out := nonceOf(t, leak)
@@ -213,7 +222,7 @@ func (w *world) echoed(t *testing.T, victim netip.AddrPort, n byte) func() strin
 
 // leakedUnseen are leaked while somebody has flushed the rules.
 func (w *world) leakedUnseen(t *testing.T, victim netip.AddrPort, n byte) func() string {
-	leak, f := w.dialForged(t, victim, attackerOf(n)), w.forger(t, victim)
+	leak, f := w.leak(t, victim, n), w.forger(t, victim)
 	return func() string {
 		if out, err := w.Exec(t.Context(), lab.PBX, "nft", "flush chain inet amifend challenged"); err != nil {
 			t.Fatal(out, err)
