@@ -75,7 +75,12 @@ func (a *Answer) astray() bool {
 }
 
 // address returns an address in a form that can be compared.
-func address(a netip.Addr) [16]byte { return a.As16() }
+func address(a netip.Addr) [16]byte {
+	if !a.IsValid() {
+		return [16]byte{}
+	}
+	return a.As16()
+}
 
 // seen is where a nonce went.
 type seen struct {

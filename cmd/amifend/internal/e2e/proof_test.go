@@ -13,7 +13,10 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/e2e/sip"
 )
 
-const sayProves = "the kernel sensor proves senders over UDP by their nonces"
+const (
+	sayProves   = "the kernel sensor proves senders over UDP by their nonces"
+	alertAstray = "answers_led_astray"
+)
 
 // Over UDP a guesser with nonces of its own is banned like one over TCP. Whoever forges the address
 // of a phone, with whatever nonce they can get, bans nobody.
@@ -28,25 +31,28 @@ func TestProofByNonce(t *testing.T) {
 		out := w.runTool(t, d, source, "svcrack", "-u", "1001", "-r", "1000-3000", lab.PBX4.String())
 		w.fullBan(t, d, source, 7, out)
 	})
-	t.Run("an unknown account over IPv6", func(t *testing.T) {
+	t.Run("over IPv6", func(t *testing.T) {
 		c := w.dial(t, lab.Attack, sip.UDP, netip.MustParseAddr("2001:db8:b050::1"))
-		w.attackUntilBanned(t, d, c, guessUnknown)
-		w.fullBan(t, d, c.Local.Addr(), 4, "")
+		w.attackUntilBanned(t, d, c, guessAnother)
+		w.fullBan(t, d, c.Local.Addr(), 7, "")
 	})
 
-	for name, nonces := range map[string]func(t *testing.T, victim netip.AddrPort, n byte) func() string{
-		"made-up nonces":                      w.madeUp,
-		"nonces of another address":           w.stolen,
-		"stale nonces":                        w.stale,
-		"hole A: leaked by maddr":             w.leaked,
-		"hole B: planted by maddr":            w.planted,
-		"hole D: echoed":                      w.echoed,
-		"hole F: leaked while rules are away": w.leakedUnseen,
+	for i, tc := range []struct {
+		name   string
+		nonces func(t *testing.T, victim netip.AddrPort, n byte) func() string
+	}{
+		{"made-up nonces", w.madeUp},
+		{"nonces of another address", w.stolen},
+		{"stale nonces", w.stale},
+		{"hole A: leaked by maddr", w.leaked},
+		{"hole B: planted by maddr", w.planted},
+		{"hole D: echoed", w.echoed},
+		{"hole F: leaked while rules are away", w.leakedUnseen},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
 			phone := phones.phones[0]
-			w.forgeAnswers(t, phone.Local, nonces(t, phone.Local, byte(len(name))))
-			w.judged(t, d, fmt.Sprintf("198.18.%d.1", 80+len(name)))
+			w.forgeAnswers(t, phone.Local, tc.nonces(t, phone.Local, byte(i+1)))
+			w.judged(t, d, fmt.Sprintf("198.18.%d.1", 80+i))
 			w.neverBanned(t, d, phone.Local.Addr())
 			for _, l := range d.all(func(l line) bool { return l.Source == phone.Local.Addr().String() }) {
 				if l.Scope != "" {
@@ -55,6 +61,22 @@ func TestProofByNonce(t *testing.T) {
 			}
 		})
 	}
+
+	// Who has the answers sent elsewhere is told: the victim of those that are planted, and the reader
+	// of those that are asked for in many names.
+	told := func(source string) {
+		t.Helper()
+		d.wait(t, soon, alertAstray+" of "+source, func(l line) bool {
+			return l.Kind == alertAstray && l.Source == source
+		})
+	}
+	told(attackerOf(5).String()) // its own name: it planted
+	reader := netip.MustParseAddr("198.18.72.1")
+	for n := range 4 {
+		name := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(60 + n)}), 5060)
+		nonceOf(t, w.dialForged(t, name, reader))
+	}
+	told(reader.String())
 
 	t.Run("a guesser at a phone's address", func(t *testing.T) {
 		at := phones.phones[1].Local.Addr()
@@ -73,7 +95,7 @@ func TestProofByNonce(t *testing.T) {
 		})
 		t.Log(l.raw)
 	})
-	t.Log(w.ask(t, d, "status"))
+	phones.works(t)
 }
 
 // fullBan wants that a source is banned from everything, for the full time, as one strike.
@@ -158,7 +180,7 @@ func ask(t *testing.T, f *sip.Forger) {
 	}
 }
 
-// attacker returns an address of its own for each test.
+// attackerOf returns an address of its own for each test.
 func attackerOf(n byte) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, 71, n}) }
 
 func (w *world) madeUp(*testing.T, netip.AddrPort, byte) func() string {

@@ -2,10 +2,13 @@ package sensor
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/firewall"
 	"github.com/amifend/amifend/policy"
 	"github.com/amifend/amifend/policy/nonce"
@@ -33,6 +36,21 @@ type prover struct {
 	nonces [8]nonce.Nonce // of the answer that is read
 	wait   []claim        // the oldest first
 	told   map[string]string
+	strays *nonce.Strays
+	worst  map[strayOf]nonce.Stray // since they were told last
+}
+
+// strayOf names a condition: the answers of a server whose senders forge addresses, or do not.
+type strayOf struct {
+	server  uint16
+	spoofed bool
+}
+
+func newProver(s *Sensor) *prover {
+	return &prover{
+		Sensor: s, judge: nonce.New(s.Seed), told: map[string]string{}, strays: nonce.NewStrays(s.Seed),
+		worst: map[strayOf]nonce.Stray{},
+	}
 }
 
 // wall is the time by the clock of the PBX, which is this machine.
@@ -54,7 +72,65 @@ func (p *prover) Challenge(number uint32, c *firewall.Challenge) {
 		}
 		a.Nonces = append(a.Nonces, n)
 	}
-	p.judge.Answer(number, &a)
+	if p.judge.Answer(number, &a) && a.Known {
+		p.noteStray(&a)
+	}
+}
+
+// noteStray notes an answer that went astray, to be told with the next look.
+func (p *prover) noteStray(a *nonce.Answer) {
+	found, ok := p.strays.Note(a)
+	if !ok {
+		return
+	}
+	k := strayOf{a.Server, found.Spoofed()}
+	if found.Answers >= p.worst[k].Answers {
+		p.worst[k] = found
+	}
+}
+
+// tellStrays raises the condition of the servers whose answers went astray since the last look.
+func (p *prover) tellStrays() {
+	for _, one := range p.Sessions() {
+		for _, spoofed := range []bool{false, true} {
+			found, ok := p.worst[strayOf{one.Number(), spoofed}]
+			if !ok {
+				continue
+			}
+			p.Alerts.Raise(strayKey(one.Name(), found), strayAlert(one.Name(), found), alerts.Span{})
+		}
+	}
+	clear(p.worst)
+}
+
+// strayKey is the key of the condition of a server. There are two of them.
+func strayKey(server string, found nonce.Stray) string {
+	if found.Spoofed() {
+		return alerts.Key(alerts.AnswersLedAstray, server, "forged")
+	}
+	return alerts.Key(alerts.AnswersLedAstray, server)
+}
+
+// strayAlert describes answers that went astray.
+func strayAlert(server string, found nonce.Stray) alerts.Alert {
+	answers := wording.Count(int(found.Answers), "refusal")
+	a := alerts.Alert{
+		Kind: alerts.AnswersLedAstray, Server: server, Source: found.Name.String(),
+		Text: fmt.Sprintf("server %s sent %s within a minute to %s, and the requests came from %s: their "+
+			"sender has them sent there (maddr in the Via), which no phone does", server, answers,
+			found.To, found.Name),
+		Do: "nothing at once: look at what sends from the address that the requests came from, unless it is " +
+			"forged",
+	}
+	if found.Spoofed() {
+		a.Source = found.To.String()
+		a.Text = fmt.Sprintf("server %s sent %s within a minute to %s, and their requests came from %d "+
+			"addresses or more, the last from %s: somebody forges these addresses, and likely reads the "+
+			"answers there", server, answers, found.To, found.Names, found.Name)
+		a.Do = "deny the address that reads the answers (amifend deny add), unless it is one of yours; bans of " +
+			"the forged addresses do not reach the attacker"
+	}
+	return a
 }
 
 // Lost notes that answers were lost.
@@ -68,7 +144,7 @@ func (p *prover) Drained() { p.judge.Drained() }
 
 // prove proves events until ctx ends.
 func (s *Sensor) prove(ctx context.Context) error {
-	p := &prover{Sensor: s, judge: nonce.New(s.Seed), told: map[string]string{}}
+	p := newProver(s)
 	p.judge.Begin(wall())
 	log, err := s.Table.OpenChallenges(p)
 	if err != nil {
@@ -201,6 +277,7 @@ func (p *prover) publish() {
 	}
 	p.told = problems
 	p.Witness.watched.Store(&watched)
+	p.tellStrays()
 
 	stats := p.judge.Stats()
 	p.change(func(st *Status) {

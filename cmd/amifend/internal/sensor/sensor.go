@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -245,9 +246,15 @@ func key(server string) string { return alerts.Key(alerts.UnseenRequests, server
 
 // resolve ends the conditions of servers that are not among those.
 func (s *Sensor) resolve(servers []string) {
-	for _, k := range s.Alerts.Keys(alerts.UnseenRequests) {
-		if !slices.ContainsFunc(servers, func(name string) bool { return key(name) == k }) {
-			s.Alerts.Resolve(k, alerts.Span{})
+	for _, kind := range []string{alerts.UnseenRequests, alerts.AnswersLedAstray} {
+		for _, k := range s.Alerts.Keys(kind) {
+			known := slices.ContainsFunc(servers, func(name string) bool {
+				own := alerts.Key(kind, name)
+				return k == own || strings.HasPrefix(k, own+"\t")
+			})
+			if !known {
+				s.Alerts.Resolve(k, alerts.Span{})
+			}
 		}
 	}
 }
