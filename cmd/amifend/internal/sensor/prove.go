@@ -3,6 +3,7 @@ package sensor
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
@@ -22,6 +23,11 @@ const (
 
 	// oldestClaim is the age from which an event is not looked up any more.
 	oldestClaim = 5 * time.Second
+
+	// mostStrays limits the destinations of answers led astray that have a condition of their own, and
+	// strayQuiet is the silence after which one has not any more.
+	mostStrays = 16
+	strayQuiet = 15 * time.Minute
 )
 
 // challengeLog is the part of a [firewall.ChallengeLog] that prover needs.
@@ -37,19 +43,22 @@ type prover struct {
 	wait   []claim        // the oldest first
 	told   map[string]string
 	strays *nonce.Strays
-	worst  map[strayOf]nonce.Stray // since they were told last
+	found  map[strayOf]nonce.Stray // since they were told last
+	toldOf map[strayOf]int64       // when they were
 }
 
-// strayOf names a condition: the answers of a server whose senders forge addresses, or do not.
+// strayOf names a condition: the answers of a server to a destination, whose senders forge addresses or
+// do not.
 type strayOf struct {
 	server  uint16
+	to      netip.Addr
 	spoofed bool
 }
 
 func newProver(s *Sensor) *prover {
 	return &prover{
 		Sensor: s, judge: nonce.New(s.Seed), told: map[string]string{}, strays: nonce.NewStrays(s.Seed),
-		worst: map[strayOf]nonce.Stray{},
+		found: map[strayOf]nonce.Stray{}, toldOf: map[strayOf]int64{},
 	}
 }
 
@@ -83,32 +92,37 @@ func (p *prover) noteStray(a *nonce.Answer) {
 	if !ok {
 		return
 	}
-	k := strayOf{a.Server, found.Spoofed()}
-	if found.Answers >= p.worst[k].Answers {
-		p.worst[k] = found
+	k := strayOf{a.Server, found.To, found.Spoofed()}
+	if _, known := p.found[k]; known || len(p.found) < mostStrays {
+		p.found[k] = found
 	}
 }
 
-// tellStrays raises the condition of the servers whose answers went astray since the last look.
+// tellStrays raises the conditions of the answers that went astray since the last look.
 func (p *prover) tellStrays() {
-	for _, one := range p.Sessions() {
-		for _, spoofed := range []bool{false, true} {
-			found, ok := p.worst[strayOf{one.Number(), spoofed}]
-			if !ok {
-				continue
-			}
-			p.Alerts.Raise(strayKey(one.Name(), found), strayAlert(one.Name(), found), alerts.Span{})
+	now := p.Clock.Now()
+	for k, at := range p.toldOf {
+		if now-at > int64(strayQuiet) {
+			delete(p.toldOf, k)
 		}
 	}
-	clear(p.worst)
-}
 
-// strayKey is the key of the condition of a server. There are two of them.
-func strayKey(server string, found nonce.Stray) string {
-	if found.Spoofed() {
-		return alerts.Key(alerts.AnswersLedAstray, server, "forged")
+	for _, one := range p.Sessions() {
+		for k, found := range p.found {
+			if k.server != one.Number() {
+				continue
+			}
+
+			// A sender chooses the destinations: beyond some, they share one condition.
+			key := alerts.Key(alerts.AnswersLedAstray, one.Name())
+			if _, known := p.toldOf[k]; known || len(p.toldOf) < mostStrays {
+				p.toldOf[k] = now
+				key = alerts.Key(alerts.AnswersLedAstray, one.Name(), k.to.String(), fmt.Sprint(k.spoofed))
+			}
+			p.Alerts.Raise(key, strayAlert(one.Name(), found), alerts.Span{})
+		}
 	}
-	return alerts.Key(alerts.AnswersLedAstray, server)
+	clear(p.found)
 }
 
 // strayAlert describes answers that went astray.
