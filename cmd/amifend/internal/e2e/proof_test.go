@@ -78,6 +78,7 @@ func TestProofByNonce(t *testing.T) {
 	}
 	told(reader.String())
 
+	phones.works(t)
 	t.Run("a guesser at a phone's address", func(t *testing.T) {
 		at := phones.phones[1].Local.Addr()
 		c := surely(w.dial(t, lab.Phones, sip.UDP, at))
@@ -94,9 +95,7 @@ func TestProofByNonce(t *testing.T) {
 			return l.Kind == alertGuessing && l.Source == at.String() && strings.Contains(l.Reason, "nonces")
 		})
 		t.Log(l.raw)
-	})
-	phones.works(t)
-}
+	})}
 
 // fullBan wants that a source is banned from everything, for the full time, as one strike.
 func (w *world) fullBan(t *testing.T, d *daemon, source netip.Addr, attempts int, out string) {
