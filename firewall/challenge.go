@@ -175,7 +175,7 @@ func digestNonce(v []byte) (nonce []byte, ok bool) {
 			return nil, false
 		}
 
-		value := rest
+		var value []byte
 		if len(rest) > 0 && rest[0] == '"' {
 			end := quoteEnd(rest)
 			if end < 0 {

@@ -23,7 +23,8 @@ func (v *visits) Challenge(number uint32, c *Challenge) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.numbers = append(v.numbers, number)
-	v.seen = append(v.seen, fmt.Sprintf("%v>%v %v %t %t %d", c.From.Port(), c.To.Addr(), c.Received, c.Plain, c.Cut, c.n))
+	v.seen = append(v.seen, fmt.Sprintf("%v>%v %v %t %t %d", c.From.Port(), c.To.Addr(),
+		c.Received, c.Plain, c.Cut, c.n))
 }
 
 func (v *visits) Lost()    { v.mu.Lock(); v.lost++; v.mu.Unlock() }

@@ -247,31 +247,42 @@ func TestConfirmedFind(t *testing.T) {
 
 // TestNotConfirmed: each of these changes nothing.
 func TestNotConfirmed(t *testing.T) {
+	known := witnessed(wrong(attacker, "1001"))
+	over := func(service Service, change func(o *Observation)) Observation {
+		o := witnessed(event(KindInvalidPassword, service, attacker, "1001", "w"))
+		if change != nil {
+			change(&o)
+		}
+		return o
+	}
 	for name, tt := range map[string]struct {
 		o      Observation
 		before func(l *lab)
 		claim  func(o *Observation)
 	}{
-		"not watched": {o: wrong(attacker, "1001")},
-		"chan_sip":    {o: witnessed(event(KindInvalidPassword, ServiceSIP, attacker, "1001", "w"))},
-		"AMI over UDP": {o: witnessed(func() Observation {
-			o := event(KindInvalidPassword, ServiceAMI, attacker, "1001", "w")
-			o.Stream = false
-			return o
-		}())},
-		"an unknown service": {o: witnessed(event(KindInvalidPassword, ServiceOther, attacker, "1001", "w"))},
-		"injected":           {o: witnessed(func() Observation { o := wrong(attacker, "1001"); o.Injected = true; return o }())},
-		"pardoned":           {o: witnessed(wrong(attacker, "1001")), before: func(l *lab) { l.e.Pardon(l.now, hostPrefix(attacker)) }},
-		"all pardoned":       {o: witnessed(wrong(attacker, "1001")), before: func(l *lab) { l.e.PardonAll(l.now) }},
-		"forgiven":           {o: witnessed(wrong(attacker, "1001")), before: func(l *lab) { l.feed(success(attacker, "1001")) }},
-		"protected": {o: witnessed(wrong(attacker, "1001")), before: func(l *lab) {
-			l.take(l.e.Protect(l.now, NewProtected([]ProtectedEntry{{hostPrefix(attacker), "allow"}}, nil)))
+		"not watched":        {o: wrong(attacker, "1001")},
+		"chan_sip":           {o: over(ServiceSIP, nil)},
+		"AMI over UDP":       {o: over(ServiceAMI, func(o *Observation) { o.Stream = false })},
+		"an unknown service": {o: over(ServiceOther, nil)},
+		"injected":           {o: over(ServicePJSIP, func(o *Observation) { o.Injected = true })},
+		"pardoned": {o: known, before: func(l *lab) {
+			l.e.Pardon(l.now, hostPrefix(attacker))
 		}},
-		"late":           {o: witnessed(wrong(attacker, "1001")), before: func(l *lab) { l.wait(time.Minute) }},
-		"another source": {o: witnessed(wrong(attacker, "1001")), claim: func(o *Observation) { o.Source = addrPort(hostAddr(phone), 5060) }},
-		"another port":   {o: witnessed(wrong(attacker, "1001")), claim: func(o *Observation) { o.Source = addrPort(hostAddr(attacker), 5061) }},
-		"another server": {o: witnessed(wrong(attacker, "1001")), claim: func(o *Observation) { o.Server++ }},
-		"another time":   {o: witnessed(wrong(attacker, "1001")), claim: func(o *Observation) { o.At++ }},
+		"all pardoned": {o: known, before: func(l *lab) { l.e.PardonAll(l.now) }},
+		"forgiven":     {o: known, before: func(l *lab) { l.feed(success(attacker, "1001")) }},
+		"protected": {o: known, before: func(l *lab) {
+			p := NewProtected([]ProtectedEntry{{hostPrefix(attacker), "allow"}}, nil)
+			l.take(l.e.Protect(l.now, p))
+		}},
+		"late": {o: known, before: func(l *lab) { l.wait(time.Minute) }},
+		"another source": {o: known, claim: func(o *Observation) {
+			o.Source = addrPort(hostAddr(phone), 5060)
+		}},
+		"another port": {o: known, claim: func(o *Observation) {
+			o.Source = addrPort(hostAddr(attacker), 5061)
+		}},
+		"another server": {o: known, claim: func(o *Observation) { o.Server++ }},
+		"another time":   {o: known, claim: func(o *Observation) { o.At++ }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)

@@ -47,7 +47,7 @@ func readNonces(t *testing.T, name string) (out []left) {
 			case "vias":
 				l.a.Plain = value == "1"
 			case "nonce":
-				for _, one := range strings.Split(value, ",") {
+				for one := range strings.SplitSeq(value, ",") {
 					n, ok := Parse([]byte(one))
 					if !ok {
 						l.a.Malformed = true

@@ -26,8 +26,10 @@ func TestPropertyCleanWentThereOnly(t *testing.T) {
 			switch rapid.IntRange(0, 9).Draw(t, "step") {
 			case 0:
 				// Some wait is needed: time is nanoseconds, and nothing happens within the same one.
-				l.wait(rapid.SampledFrom([]time.Duration{time.Millisecond, 300 * time.Millisecond,
-					time.Second, 3 * time.Second}).Draw(t, "wait"))
+				l.wait(rapid.SampledFrom([]time.Duration{
+					time.Millisecond, 300 * time.Millisecond,
+					time.Second, 3 * time.Second,
+				}).Draw(t, "wait"))
 			case 1:
 				if rapid.Bool().Draw(t, "overrun") {
 					l.Overrun(l.at)

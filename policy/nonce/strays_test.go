@@ -24,7 +24,10 @@ func TestStrays(t *testing.T) {
 	}
 
 	// Three names: the destination reads what it asked for in the names of others.
-	for i, name := range []netip.Addr{victim, other, other, netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("192.0.2.10")} {
+	names := []netip.Addr{
+		victim, other, other, netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("192.0.2.10"),
+	}
+	for i, name := range names {
 		got, _ := note(name, attacker)
 		if want := []int{1, 2, 2, 3, 3}[i]; got.Names != want || got.Spoofed() != (want == 3) {
 			t.Errorf("%d: %+v", i, got)

@@ -110,8 +110,7 @@ func serve(
 	}
 
 	events := &control.Feed{}
-	witness := sensor.NewWitness()
-	fleet, plan, err := newFleet(s, engine, watcher, events, witness)
+	fleet, plan, err := newFleet(s, engine, watcher, events)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -119,7 +118,7 @@ func serve(
 	// The parts for operators come last, since they ask all others.
 	allow := newAllowlist(s, watcher)
 	denied := newDenials(s, denier)
-	eye := newSensor(s, table, engine, fleet, watcher, witness)
+	eye := newSensor(s, table, engine, fleet, watcher)
 	scraped := newMetrics(s, engine, enforcer, fleet, watcher, metrics.Sources{
 		Denier: denier, Feeder: feeder, Keeper: keeper, Sensor: eye.Status,
 	})
@@ -157,11 +156,10 @@ func serve(
 // the journal may have changed. They connect when they are started.
 func newFleet(
 	s *shared, engine *judge.Judge, watcher *protect.Watcher, feed *control.Feed,
-	witness *sensor.Witness,
 ) (*stream.Fleet, *stream.Plan, error) {
 	fleet := stream.NewFleet(stream.Options{
 		Log: s.options.Log, Clock: s.clock, Hasher: engine.Hasher(), Watcher: watcher, Feed: feed,
-		Witness: witness,
+		Witness: s.witness,
 	}, s.events)
 	plan, err := fleet.Plan(s.options.Config.Servers, engine.Servers())
 	return fleet, plan, err
@@ -218,6 +216,7 @@ type shared struct {
 	begun    *owner.Latest[struct{}] // the journal was lost: all allowances must be saved again
 	anew     *owner.Latest[struct{}] // the same for all denials
 	events   chan stream.Sighting
+	witness  *sensor.Witness // of events over UDP
 	admins   lockout.Options // how to find who administers the machine
 }
 
@@ -227,7 +226,7 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 		live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
 		mail: bans.NewMail(), compare: owner.NewLatest[struct{}](),
 		begun: owner.NewLatest[struct{}](), anew: owner.NewLatest[struct{}](),
-		events: make(chan stream.Sighting, queue), admins: admins(o),
+		events: make(chan stream.Sighting, queue), witness: sensor.NewWitness(), admins: admins(o),
 	}
 	s.live.Store(o.Config)
 	if b.carried != nil { // times of the engine and of allowances are those of its clock
@@ -394,12 +393,13 @@ func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
 // newSensor returns the kernel sensor. It needs the kernel's table, so a dry run has none.
 func newSensor(
 	s *shared, table enforce.WatchedTable, engine *judge.Judge, fleet *stream.Fleet,
-	watcher *protect.Watcher, witness *sensor.Witness,
+	watcher *protect.Watcher,
 ) *sensor.Sensor {
 	c := s.options.Config
 	o := sensor.Options{
 		Group: c.Sensor.Group, NetNS: s.options.NetNS, Sessions: fleet.Sessions, Watcher: watcher,
-		Hasher: engine.Hasher(), Seed: rand.Uint64(), Witness: witness, Out: s.events, Alerts: s.alerts, Clock: s.clock, Log: s.options.Log,
+		Hasher: engine.Hasher(), Seed: rand.Uint64(), Witness: s.witness, Out: s.events,
+		Alerts: s.alerts, Clock: s.clock, Log: s.options.Log,
 	}
 
 	// A nil pointer in an interface is not nil.

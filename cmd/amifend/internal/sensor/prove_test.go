@@ -123,7 +123,8 @@ func TestClaimsWait(t *testing.T) {
 	p := newProver(s)
 	now := s.Clock.Now()
 	p.wait = []claim{
-		{seen: policy.Observation{At: now - int64(time.Minute)}}, {seen: policy.Observation{At: now + int64(time.Hour)}},
+		{seen: policy.Observation{At: now - int64(time.Minute)}},
+		{seen: policy.Observation{At: now + int64(time.Hour)}},
 	}
 	p.decide(drained{p})
 	if len(p.wait) != 1 || p.left(p.wait[0]) < 59*time.Minute {
@@ -137,7 +138,8 @@ func TestClaimsWait(t *testing.T) {
 func TestStrayAlert(t *testing.T) {
 	victim, reader := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.20")
 	a := strayAlert("pbx", nonce.Stray{To: victim, Name: reader, Names: 1, Answers: 2})
-	if a.Source != reader.String() || !strings.Contains(a.Text, "server pbx sent 2 refusals within a minute to 203.0.113.9") {
+	want := "server pbx sent 2 refusals within a minute to 203.0.113.9"
+	if a.Source != reader.String() || !strings.Contains(a.Text, want) {
 		t.Errorf("%+v", a)
 	}
 	a = strayAlert("pbx", nonce.Stray{To: reader, Name: victim, Names: nonce.SpoofedFrom, Answers: 7})

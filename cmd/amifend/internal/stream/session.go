@@ -120,6 +120,7 @@ func (s *Session) confirmable(seen *Sighting, ev *ami.Event) (n nonce.Nonce) {
 		seen.Confirmable = ev.UsingPassword
 	case ami.KindChallengeResponseFailed:
 		n, seen.Confirmable = nonce.Parse(ev.Challenge)
+	default: // no attempt, or one without a nonce
 	}
 	return n
 }
