@@ -95,7 +95,8 @@ func TestProofByNonce(t *testing.T) {
 			return l.Kind == alertGuessing && l.Source == at.String() && strings.Contains(l.Reason, "nonces")
 		})
 		t.Log(l.raw)
-	})}
+	})
+}
 
 // fullBan wants that a source is banned from everything, for the full time, as one strike.
 func (w *world) fullBan(t *testing.T, d *daemon, source netip.Addr, attempts int, out string) {

@@ -1,12 +1,16 @@
-// Package sensor watches what the PBXs answer, as the kernel sees it, for requests of which Asterisk
-// raises no event.
+// Package sensor watches what the PBXs answer, as the kernel sees it: for requests of which Asterisk
+// raises no event, and for the digest nonces that prove who sent a request over UDP.
 //
 //	kernel ── NFLOG: answers ────────→ Sensor   a sample of the refusals, and all to watched addresses
 //	kernel ── Refused: counters ─────→ Sensor   read each two seconds
+//	kernel ── ChallengeLog ──────────→ Sensor   every refusal over UDP, with its nonces
 //	stream ── TakeExplained ─────────→ Sensor   how many events named whom
-//	Sensor ── Sighting ──────────────→ judge    evidence; dropped and counted when the queue is full
+//	stream ── Claim ─────────────────→ Sensor   events over UDP whose nonces are looked up
+//	Sensor ── Sighting ──────────────→ judge    evidence, and events whose sender is certain; dropped
+//	                                            and counted when the queue is full
 //	Sensor ── WatchAnswers ──────────→ kernel   log all answers to an address
-//	Sensor ── Raise ─────────────────→ alerts   unseen_requests: refusals that no event explains
+//	Sensor ── Raise ─────────────────→ alerts   unseen_requests: refusals that no event explains;
+//	                                            answers_led_astray: they went elsewhere
 //	status, metrics ←── Status ── Sensor        copied under a mutex
 //
 // Nobody waits for the sensor, and it waits for the kernel only. It has connections of its own to the
