@@ -28,13 +28,13 @@ import (
 
 // Event is one decoded AMI security event.
 //
-// Account, Session and Detail are borrowed from the read buffer: they are valid during emit only.
+// Account, Session, Detail and Challenge are borrowed from the read buffer: they are valid during emit only.
 // They hold whatever bytes the attacker chose, so print them through [Quote]. Session is the
 // SessionID that Asterisk prints; it has nothing to do with the type [Session].
 //
 // An event with a Taint does not prove what its packet claims. It is evidence that its Source tried
 // an injection. Its Kind and Service are those of the request that Asterisk reported; Account and
-// Session are cut to 128 bytes, Detail is empty and the flags are false, except Oversize.
+// Session are cut to 128 bytes, Detail and Challenge are empty and the flags are false, except Oversize.
 type Event struct {
 	Time      time.Time // EventTV, the PBX's clock, UTC, to the millisecond
 	Kind      Kind      // which of the fifteen security events
@@ -49,6 +49,10 @@ type Event struct {
 	// RequestType, ACLName, AuthMethod, ExpectedAddress, AttemptedTransport or (ChallengeSent)
 	// Challenge, by kind; may be empty
 	Detail []byte
+
+	// ChallengeResponseFailed of PJSIP only: the nonce that the client answered, as it sent it, cut by
+	// Asterisk at 63 bytes; may be empty. Borrowed like Detail
+	Challenge []byte
 
 	UsingPassword bool // SuccessfulAuth only: UsingPassword is 1
 	// InvalidPassword of chan_sip only: a non-empty ReceivedChallenge equals Challenge. It proves

@@ -238,6 +238,10 @@ func (p *packet) event(buf []byte) Event {
 		Oversize:      p.oversize,
 	}
 
+	if p.kind == KindChallengeResponseFailed && p.service == ServicePJSIP {
+		ev.Challenge = p.value(buf, p.sent)
+	}
+
 	// Only chan_sip prints both challenges.
 	if p.kind == KindInvalidPassword && p.service == ServiceSIP {
 		sent := p.value(buf, p.sent)

@@ -22,9 +22,12 @@ const (
 
 	logCommand     = 1 // attribute of a config message
 	logMode        = 2
+	logFlags       = 6
+	logNumbered    = 1 // a flag
 	logBind        = 1 // a command
 	logCopyPacket  = 2 // a mode
 	logPayload     = 9 // attribute of a packet
+	logSequence    = 12
 	logMessageSize = 64 << 10
 )
 
@@ -54,24 +57,33 @@ func OpenAnswers(netns int, group uint16) (*AnswerLog, error) {
 	}
 
 	l := &AnswerLog{conn: c, buf: make([]byte, logMessageSize)}
-	if err := l.bind(group); err != nil {
+	if err := bindLog(c, group, loggedBytes, false); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return l, nil
 }
 
-func (l *AnswerLog) bind(group uint16) error {
-	mode := append(binary.BigEndian.AppendUint32(nil, loggedBytes), logCopyPacket, 0)
-	for _, a := range []netlink.Attribute{
+// bindLog takes an NFLOG group that hands over so many bytes of a packet, with sequence numbers if
+// they are numbered.
+func bindLog(c *netlink.Conn, group uint16, size uint32, numbered bool) error {
+	mode := append(binary.BigEndian.AppendUint32(nil, size), logCopyPacket, 0)
+	settings := []netlink.Attribute{
 		{Type: logCommand, Data: []byte{logBind}}, {Type: logMode, Data: mode},
-	} {
+	}
+	if numbered {
+		settings = append(settings, netlink.Attribute{
+			Type: logFlags, Data: binary.BigEndian.AppendUint16(nil, logNumbered),
+		})
+	}
+
+	for _, a := range settings {
 		attrs, err := netlink.MarshalAttributes([]netlink.Attribute{a})
 		if err != nil {
 			return fmt.Errorf("take NFLOG group %d: %w", group, err)
 		}
 
 		header := binary.BigEndian.AppendUint16([]byte{unix.AF_UNSPEC, unix.NFNETLINK_V0}, group)
-		_, err = l.conn.Execute(netlink.Message{
+		_, err = c.Execute(netlink.Message{
 			Header: netlink.Header{
 				Type:  logSubsystem<<8 | logConfig,
 				Flags: netlink.Request | netlink.Acknowledge,

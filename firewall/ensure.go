@@ -46,6 +46,7 @@ func (t *Table) Ensure(ctx context.Context) error {
 		t.queueNoSensor(there)
 		return t.queueLayout()
 	})
+	t.layouts.Add(1)
 	if errors.Is(err, unix.ENOENT) { // somebody deleted it during the change
 		return fmt.Errorf("ensure table: %w (%w)", ErrGone, err)
 	}

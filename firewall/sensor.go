@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 	chainRefused    = "refused"
 	chainAccepted   = "accepted"
 	chainWatched    = "watched"
+	chainChallenges = "challenges" // base chain: output
+	chainChallenged = "challenged"
 
 	setRefused4 = "refused4"
 	setRefused6 = "refused6"
@@ -55,21 +58,39 @@ const (
 
 	// loggedBytes limits what is logged of an answer. Its first headers are in it.
 	loggedBytes = 4096
+
+	// longestChallenge limits the refusals over UDP, with the UDP header. No phone needs longer ones.
+	// A sender can have them made longer, to keep their nonces from being read.
+	longestChallenge = 4096
+
+	// challengeBytes is what is logged of them: all, with the longest headers of IP.
+	challengeBytes = longestChallenge + 104
 )
 
 // DefaultGroup is the NFLOG group of logged answers.
 const DefaultGroup = 5061
 
+// ChallengeGroup returns the NFLOG group of the refusals that [Table.OpenChallenges] reads: the one
+// after that of logged answers.
+func ChallengeGroup(answers uint16) uint16 {
+	if answers == math.MaxUint16 {
+		return answers - 1
+	}
+	return answers + 1
+}
+
 // Sensor adds rules that watch what SIP servers answer: on this machine (hook output) and behind it
-// (hook forward). They drop nothing.
+// (hook forward). They drop nothing but what no phone needs: refusals over UDP of more than 4,096 bytes.
 //
 //	answers, passing           the base chains: answers from the SIP and WebSocket ports go on
 //	answers_udp, _tcp, _ws     answers 401 and 407 go to refused, 200 to accepted
 //	refused4, refused6         refusals (packets) by server, destination and protocol, a minute long
 //	again4, again6             refusals over TCP that were counted, so that none counts twice
 //	watched4, watched6         destinations of which all refusals and successes are logged
+//	challenges, challenged     every refusal over UDP that leaves this machine, from whatever port
 //
-// Refusals to others are sampled. What is logged goes to an NFLOG group: see [OpenAnswers].
+// Refusals to others are sampled. What is logged goes to an NFLOG group: see [OpenAnswers]. The last two
+// chains log to the group after it, without a limit: see [Table.OpenChallenges].
 type Sensor struct {
 	Group uint16 // of NFLOG; 0: DefaultGroup
 }
@@ -97,7 +118,7 @@ func (t *Table) able() SensorSupport {
 func sensorChains() []string {
 	return []string{
 		chainAnswers, chainPassing, chainAnswersUDP, chainAnswersTCP, chainAnswersWS, chainRefused,
-		chainAccepted, chainWatched,
+		chainAccepted, chainWatched, chainChallenges, chainChallenged,
 	}
 }
 
@@ -280,5 +301,7 @@ func (t *Table) EndSensor(ctx context.Context) error {
 		return kernelError("end the sensor", err)
 	}
 	t.queueNoSensor(s)
-	return kernelError("end the sensor", t.write.Flush())
+	err = t.write.Flush()
+	t.layouts.Add(1)
+	return kernelError("end the sensor", err)
 }

@@ -62,9 +62,54 @@ func (r *sensorRules) chains() []chainRules {
 	if r.logs {
 		chains = append(chains,
 			chainRules{name: chainAccepted, rules: r.watched(expr.VerdictGoto)},
-			chainRules{name: chainWatched, rules: [][]expr.Any{r.log()}})
+			chainRules{name: chainWatched, rules: [][]expr.Any{r.log()}},
+			chainRules{name: chainChallenges, rules: r.challenges(), hook: nftables.ChainHookOutput},
+			chainRules{name: chainChallenged, rules: r.challenged()})
 	}
 	return chains
+}
+
+// challenges sends every refusal over UDP on. A sender can have it leave from another port than the
+// request came to, and go to this machine itself. So no port and no interface is compared.
+func (r *sensorRules) challenges() [][]expr.Any {
+	const refusals = len(answerUnauthorized) - 2 // "SIP/2.0 40": one rule for every packet of UDP
+	return [][]expr.Any{{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		equal([]byte{byte(UDP)}),
+		&expr.Payload{
+			DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: udpHeader, Len: uint32(refusals),
+		},
+		equal([]byte(answerUnauthorized[:refusals])),
+		&expr.Verdict{Kind: expr.VerdictGoto, Chain: chainChallenged},
+	}}
+}
+
+// challenged drops the refusals that are too long, and logs the others. There is no limit: a nonce that
+// left unseen could prove what it must not.
+func (r *sensorRules) challenged() (rules [][]expr.Any) {
+	const lengthOffset = 4 // RFC 768
+	for _, text := range []string{answerUnauthorized, answerProxyAuth} {
+		is := []expr.Any{
+			&expr.Payload{
+				DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: udpHeader, Len: uint32(len(text)),
+			},
+			equal([]byte(text)),
+		}
+		rules = append(rules,
+			append(slices.Clone(is),
+				&expr.Payload{
+					DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: lengthOffset, Len: 2,
+				},
+				&expr.Cmp{
+					Op: expr.CmpOpGt, Register: 1, Data: binaryutil.BigEndian.PutUint16(longestChallenge),
+				},
+				verdict(expr.VerdictDrop)),
+			append(slices.Clone(is), &expr.Log{
+				Key:   1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN | 1<<unix.NFTA_LOG_QTHRESHOLD,
+				Group: ChallengeGroup(r.group), Snaplen: challengeBytes, QThreshold: 1,
+			}))
+	}
+	return rules
 }
 
 // entry sends the packets from the ports of SIP into a chain for their protocol. Every packet that

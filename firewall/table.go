@@ -65,6 +65,8 @@ type Table struct {
 	group   uint16        // of NFLOG
 	support SensorSupport // as probed
 	ended   atomic.Bool   // the sensor, by EndSensor
+	layouts atomic.Uint64 // how often the rules were laid out or taken away, or may have been
+	netns   int
 	watchMu sync.Mutex
 	watch   *nftables.Conn // for the watched alone; nil: there is no sensor
 	refused *dumper        // of refusals; nil as watch
@@ -89,7 +91,7 @@ func Open(o Options) (*Table, error) {
 
 	t := &Table{
 		table: &nftables.Table{Name: o.Table, Family: nftables.TableFamilyINet},
-		sets:  banSets(), ports: o.Ports, poll: o.Poll, now: time.Now,
+		sets:  banSets(), ports: o.Ports, poll: o.Poll, now: time.Now, netns: o.NetNS,
 		allow: slices.Clone(o.Allow), feeds: slices.Clone(o.Feeds),
 	}
 	for _, s := range t.sets {

@@ -30,6 +30,9 @@ type attempt struct {
 	// rule is the rule of the ban, if there is one, in place of that of the score. It may be
 	// RuleNone.
 	rule Rule
+
+	// It is judged again, as a proven one, and was counted before: see [Engine.Confirm].
+	recounted bool
 }
 
 // evidence returns the attempt as it is shown, without the weight of what was let pass before it,
@@ -56,6 +59,7 @@ func (e *Engine) evidenceOf(o *Observation) Evidence {
 // count adds an attempt to the scores of its source, and decides. trap is the rule that bans at the
 // first attempt, RuleNone if none does.
 func (e *Engine) count(k key, ev Evidence, trap Rule) {
+	e.latest = tentative{}
 	if ev.Weight <= 0 {
 		return
 	}
@@ -77,6 +81,7 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 	if trap == RuleNone {
 		if e.misconfigured(&a) {
 			e.stats.Excused++
+			e.latest = a.tentative(fateExcused)
 			return
 		}
 		e.weigh(&a)
@@ -94,11 +99,13 @@ func (e *Engine) count(k key, ev Evidence, trap Rule) {
 		e.stats.Shielded++
 		a.pair.shielded = count16(a.pair.shielded)
 		e.provedGuessing(&a)
+		e.latest = a.tentative(fateShielded)
 		return
 	}
 
 	a.pair.charge(&a.ev, e.slowWeight(&a.ev))
 	e.charge(&a)
+	e.latest = a.tentative(fateCounted)
 }
 
 // heldScore returns the score of what has been counted against a source before an attempt of it,
@@ -116,7 +123,9 @@ func (e *Engine) heldScore(a *attempt, shared *site) float32 {
 
 // charge adds an attempt to the scores of its source, and bans what is due.
 func (e *Engine) charge(a *attempt) {
-	e.stats.Counted++
+	if !a.recounted {
+		e.stats.Counted++
+	}
 	e.add(a.src, &a.ev)
 	if n := a.passedHere + a.passedElsewhere; n > 0 {
 		a.src.attempts = uint16(min(int(a.src.attempts)+n, math.MaxUint16)) // checked
@@ -193,7 +202,7 @@ func (e *Engine) chargeable(k key, ev *Evidence) (covered Scope, ok bool) {
 	// What a ban does not drop counts under it: proven evidence comes over a connection, which a
 	// ban of the SIP ports may let pass, and forgeable evidence comes to the SIP ports.
 	drops := ScopeSIP
-	if ev.Proven() {
+	if ev.Chooser == ChooserNobody {
 		drops = ScopeStream
 	}
 	_, covered = e.covering(k)

@@ -31,12 +31,17 @@ const (
 	// ChooserNobody: the event names the peer of an established connection. It may do everything.
 	ChooserNobody
 
+	// ChooserRoundTrip is nobody, too, for an event over UDP: the request answers a digest nonce that
+	// left for that address, and for nobody else. See [Engine.Confirm]. It may do everything. A ban of
+	// a source that proved itself is of the SIP ports, since the attack came over UDP.
+	ChooserRoundTrip
+
 	// NumChoosers is the number of classes, for arrays indexed by class.
-	NumChoosers = int(ChooserNobody) + 1
+	NumChoosers = int(ChooserRoundTrip) + 1
 )
 
 // String returns the class as a noun phrase: "nobody", "a spoofer", "a spoofer with an account",
-// "anybody", "anybody with an account".
+// "anybody", "anybody with an account". ChooserRoundTrip is "nobody", too.
 func (c Chooser) String() string {
 	switch c {
 	case ChooserAnybody:
@@ -47,7 +52,7 @@ func (c Chooser) String() string {
 		return "a spoofer"
 	case ChooserSpooferWithAccount:
 		return "a spoofer with an account"
-	case ChooserNobody:
+	case ChooserNobody, ChooserRoundTrip:
 		return "nobody"
 	default:
 		return "unknown"
@@ -56,21 +61,20 @@ func (c Chooser) String() string {
 
 // Proven reports whether nobody could have chosen the address. Evidence of any other class is
 // forgeable.
-func (c Chooser) Proven() bool { return c == ChooserNobody }
+func (c Chooser) Proven() bool { return c == ChooserNobody || c == ChooserRoundTrip }
 
 // needsSpoofing reports whether at least a forged packet is needed to choose the address. Bans that
 // rest on less are brief.
 func (c Chooser) needsSpoofing() bool {
-	return c == ChooserSpoofer || c == ChooserSpooferWithAccount || c == ChooserNobody
+	return c == ChooserSpoofer || c == ChooserSpooferWithAccount || c.Proven()
 }
 
 // The ways in which a request can reach a PBX, and the two kinds of events: indexes of choosers.
-//
-// A witness in the kernel that saw the digest nonce leave for the source, and for nobody else,
-// would be a third way.
 const (
 	wayDatagram = iota // UDP, or a transport that is not known
 	wayStream          // TCP, TLS, WS or WSS
+	// UDP, and a witness in the kernel saw the digest nonce leave for the source, and for nobody else
+	wayConfirmed
 	wayCount
 )
 
@@ -85,7 +89,8 @@ const (
 //
 //   - PJSIP names the peer of a connection. Over UDP it raises every failure for one forged packet, and
 //     `Via: …;maddr=` has its answers sent to another address, so that a spoofer with one account gets
-//     a SuccessfulAuth in any name.
+//     a SuccessfulAuth in any name. But its nonce is made for one address: an answer to one that left
+//     for that address alone is from there.
 //   - chan_sip names the address in `Via: …;rport;maddr=`, over UDP, TCP and TLS alike. So the sender
 //     chooses it without any spoofing, and an InvalidPassword that answers the right challenge proves
 //     nothing.
@@ -93,24 +98,29 @@ const (
 //   - chan_iax2 is UDP; it raises no security event, but its log lines are read.
 var choosers = [serviceCount][wayCount][outcomeCount]Chooser{
 	ServiceOther: {
-		wayDatagram: {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
-		wayStream:   {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
+		wayDatagram:  {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
+		wayStream:    {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
+		wayConfirmed: {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
 	},
 	ServicePJSIP: {
-		wayDatagram: {outcomeFailure: ChooserSpoofer, outcomeSuccess: ChooserSpooferWithAccount},
-		wayStream:   {outcomeFailure: ChooserNobody, outcomeSuccess: ChooserNobody},
+		wayDatagram:  {outcomeFailure: ChooserSpoofer, outcomeSuccess: ChooserSpooferWithAccount},
+		wayStream:    {outcomeFailure: ChooserNobody, outcomeSuccess: ChooserNobody},
+		wayConfirmed: {outcomeFailure: ChooserRoundTrip, outcomeSuccess: ChooserRoundTrip},
 	},
 	ServiceSIP: {
-		wayDatagram: {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
-		wayStream:   {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
+		wayDatagram:  {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
+		wayStream:    {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
+		wayConfirmed: {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
 	},
 	ServiceAMI: {
-		wayDatagram: {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
-		wayStream:   {outcomeFailure: ChooserNobody, outcomeSuccess: ChooserNobody},
+		wayDatagram:  {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
+		wayStream:    {outcomeFailure: ChooserNobody, outcomeSuccess: ChooserNobody},
+		wayConfirmed: {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
 	},
 	ServiceIAX2: {
-		wayDatagram: {outcomeFailure: ChooserSpoofer, outcomeSuccess: ChooserSpooferWithAccount},
-		wayStream:   {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
+		wayDatagram:  {outcomeFailure: ChooserSpoofer, outcomeSuccess: ChooserSpooferWithAccount},
+		wayStream:    {outcomeFailure: ChooserAnybody, outcomeSuccess: ChooserAnybodyWithAccount},
+		wayConfirmed: {outcomeFailure: ChooserSpoofer, outcomeSuccess: ChooserSpooferWithAccount},
 	},
 }
 
@@ -122,14 +132,19 @@ func WhoChooses(service Service, stream bool, kind Kind) Chooser {
 		service = ServiceOther
 	}
 
-	way, outcome := wayDatagram, outcomeFailure
+	way := wayDatagram
 	if stream {
 		way = wayStream
 	}
+	return choosers[service][way][outcomeOf(kind)]
+}
+
+// outcomeOf returns the outcome of a kind of event.
+func outcomeOf(kind Kind) int {
 	if kind == KindSuccessfulAuth {
-		outcome = outcomeSuccess
+		return outcomeSuccess
 	}
-	return choosers[service][way][outcome]
+	return outcomeFailure
 }
 
 // Chooser returns who could have chosen the observation's source. Of an injection attempt the kind
@@ -138,6 +153,9 @@ func (o *Observation) Chooser() Chooser {
 	kind := o.Kind
 	if o.Injected {
 		kind = KindInjection
+	}
+	if o.confirmed && !o.Stream && o.Service < serviceCount {
+		return choosers[o.Service][wayConfirmed][outcomeOf(kind)]
 	}
 	return WhoChooses(o.Service, o.Stream, kind)
 }

@@ -39,6 +39,24 @@ func TestWhoChooses(t *testing.T) {
 	}
 }
 
+// TestWhoChoosesConfirmed: only what PJSIP tells of UDP becomes certain by a nonce.
+func TestWhoChoosesConfirmed(t *testing.T) {
+	for service := range serviceCount {
+		for _, stream := range []bool{false, true} {
+			for kind := range KindCount {
+				o := Observation{Service: service, Stream: stream, Kind: kind, confirmed: true}
+				want := WhoChooses(service, stream, kind)
+				if service == ServicePJSIP && !stream {
+					want = ChooserRoundTrip
+				}
+				if got := o.Chooser(); got != want {
+					t.Errorf("%v, stream %t, %v: %v, want %v", service, stream, kind, got, want)
+				}
+			}
+		}
+	}
+}
+
 // forgeableObservations draws observations whose address somebody could have chosen.
 func forgeableObservations(t *rapid.T, low, high int) []Observation {
 	os := anyObservations(t, low, high)

@@ -20,19 +20,21 @@ type find struct {
 	certain bool // nobody could have chosen the address of the failures, nor of the success
 }
 
-// compromised alerts when a success is that of an attacker who guessed, and reports whether its
-// source was banned for it. okAt is when anybody had authenticated as that account before.
+// compromised alerts when a success is that of an attacker who guessed, and reports whether it is one,
+// and whether its source was banned for it. okAt is when anybody had authenticated as that account before.
 //
 // A source that proved itself is banned only when nobody could have chosen the address of the
 // success, nor that of the failures. Otherwise a spoofer with an account could cut it off.
-func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observation, okAt uint32) bool {
+func (e *Engine) compromised(
+	k key, s *source, r table.Ref, p *pair, o *Observation, okAt uint32,
+) (found, banned bool) {
 	f := e.findOf(k, s, p, o, okAt)
 	if !f.alert {
 		e.suspectSpoofing(k, p, o)
-		return false
+		return false, false
 	}
 	if !e.on(RuleCompromised) {
-		return false
+		return true, false
 	}
 
 	chooser := weakestOf(s, o, f)
@@ -46,7 +48,7 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 		Evidence: e.exportEvidence(k, s.attempts),
 	}, aboutPair(k, e.accountOf(o.Server, o.Service, &o.Account)), hourly)
 	if !f.ban {
-		return false
+		return true, false
 	}
 
 	// Halved, so that a user who mistyped often gets in after some time, and a guesser is banned
@@ -61,7 +63,7 @@ func (e *Engine) compromised(k key, s *source, r table.Ref, p *pair, o *Observat
 			patient: true, // the success came from there
 		})
 	}
-	return true
+	return true, true
 }
 
 // weakestOf returns who could have chosen the address on the weakest evidence of a find: of its

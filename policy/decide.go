@@ -13,6 +13,8 @@ func (e *Engine) decide(a *attempt) {
 		want.rule = a.rule
 	}
 
+	want.chooser = a.over(want.chooser)
+
 	st := sentence{}
 	if want.rule != RuleNone {
 		st = e.sentence(e.occupantOf(a.key, s), want.chooser)
@@ -27,14 +29,20 @@ func (e *Engine) decide(a *attempt) {
 	}
 
 	// A ban of a prefix makes that of the host unnecessary, so the prefixes come first.
+	// A host that was banned for the same attempt has taken its share from them.
+	shared := !a.recounted || e.banScope(a.key) == ScopeNone
 	for _, sp := range a.key.spreads() {
 		nk := a.key.masked(sp.bits)
 		n, _ := e.touchNetwork(nk)
-		e.addFrom(e.part(a.key, sp.bits), n, &a.ev)
-		e.recordEvidence(nk, a.evidence())
+		if shared {
+			e.addFrom(e.part(a.key, sp.bits), n, &a.ev)
+			e.recordEvidence(nk, a.evidence())
+		}
 		banned |= e.decideNetwork(a, sp, offence, banned)
 	}
-	banned |= e.decideEmbedded(a, offence)
+	if shared {
+		banned |= e.decideEmbedded(a, offence)
+	}
 	if banned.Covers(st.scope) {
 		return // also if nothing is due
 	}
@@ -46,11 +54,37 @@ func (e *Engine) decide(a *attempt) {
 	if !e.banHost(a.key, s, a.srcRef, c) {
 		return
 	}
-	if !once {
+	switch {
+	case once:
+	case shared:
 		e.takeShare(a.key, s, offence)
+	default:
+		e.offendIn(a.key, s, offence)
 	}
-	if st.scope == ScopeStream {
+	if st.scope == ScopeStream || st.length == lengthShort && want.chooser.Proven() {
 		e.provedBanned(a, &c)
+	}
+}
+
+// over returns the class of a claim that an attempt made due. A ban on proven evidence is of the
+// transport of the attack.
+func (a *attempt) over(c Chooser) Chooser {
+	if c.Proven() && a.ev.Chooser == ChooserRoundTrip {
+		return ChooserRoundTrip
+	}
+	return c
+}
+
+// offendIn notes in the prefixes of a host that it was banned.
+func (e *Engine) offendIn(k key, s *source, offence weight) {
+	if offence == weightNone {
+		return
+	}
+	for _, sp := range k.spreads() {
+		nk := k.masked(sp.bits)
+		n, nr := e.touchNetwork(nk)
+		n.offend(e.part(k, sp.bits), offence, s.strikeAt)
+		e.classifyNetwork(nk, nr)
 	}
 }
 

@@ -40,9 +40,13 @@ type Engine struct {
 	sites    *table.Table[key, site, siteList]
 	sharers  *table.Table[accountID, sharer, single]
 	passes   *table.Table[key, passed, single]
-	columns  [tagCount]coded // by tag; nil where there is no table
-	save     saving
-	general  general
+
+	tentatives *table.Table[tentativeKey, tentative, single]
+	latest     tentative // of the attempt that was counted last
+
+	columns [tagCount]coded // by tag; nil where there is no table
+	save    saving
+	general general
 
 	banCount   [hostBits + 1]int // running bans by prefix length
 	banBits    []uint8           // the lengths that have any, shortest first
@@ -75,6 +79,7 @@ type Stats struct {
 	Shared          uint64 // proven attempts through shared sources: not counted
 	Excused         uint64 // attempts of misconfigured endpoints: not counted
 	Covered         uint64 // attempts of sources that are banned: not counted
+	Confirmed       uint64 // attempts over UDP that turned out to be proven, whatever became of them
 	Evicted         uint64 // addresses forgotten because there was no room
 	EvictedPrefixes uint64 // prefixes forgotten because there was no room
 	EvictedRequests uint64 // request keys forgotten because there was no room
@@ -151,6 +156,7 @@ func newEngine(o Options) *Engine {
 		sites:       table.New[key, site](maxSites, k0, k1, sitesSingle, sitesSeveral, sitesShared),
 		sharers:     table.New[accountID, sharer, single](maxSharers, k0, k1, only),
 		passes:      table.New[key, passed, single](maxPassed, k0, k1, only),
+		tentatives:  table.New[tentativeKey, tentative, single](maxTentatives, k0, k1, only),
 		conditions:  newConditions(k0, k1),
 		banBits:     make([]uint8, 0, hostBits+1),
 		out:         make([]Verdict, 0, 8),
@@ -232,7 +238,7 @@ func (e *Engine) judge(k key, o *Observation) {
 	case o.Kind == KindChallengeSent && !o.Unknown:
 		e.asked(k, o)
 	case !e.on(RuleRequests):
-		e.count(k, e.evidenceOf(o), RuleNone)
+		e.countTentative(k, o)
 	case o.Service == ServicePJSIP && (o.Kind == KindInvalidAccountID || o.Kind == KindFailedACL):
 		e.unauthenticated(rk, o)
 	case o.Service == ServicePJSIP && o.Kind == KindChallengeSent && o.Unknown:
@@ -242,7 +248,7 @@ func (e *Engine) judge(k key, o *Observation) {
 	case o.Service == ServiceSIP && o.Kind == KindFailedACL:
 		e.chanSIPACL(rk, o)
 	default:
-		e.count(k, e.evidenceOf(o), RuleNone)
+		e.countTentative(k, o)
 	}
 }
 

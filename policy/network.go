@@ -54,7 +54,7 @@ func (r *recent) add(part uint32) bool {
 	return !found
 }
 
-// provenPart is set in a part that failed with proven evidence.
+// provenPart is set in a part that failed with proven evidence, or was banned on it.
 const provenPart = 2
 
 // index returns where a part stands, -1 if it is not one of the latest.
@@ -227,9 +227,10 @@ func (e *Engine) addFrom(part uint32, n *network, ev *Evidence) {
 func (n *network) offend(part uint32, of weight, until uint32) {
 	if n.banned.add(part) {
 		n.offenders = bump(n.offenders, 1)
-		if of == weightProven {
-			n.provenOffenders = bump(n.provenOffenders, 1)
-		}
+	}
+	if of == weightProven && n.banned[0]&provenPart == 0 {
+		n.banned[0] |= provenPart
+		n.provenOffenders = bump(n.provenOffenders, 1)
 	}
 	n.strikeAt = max(n.strikeAt, until)
 }

@@ -29,6 +29,8 @@ type Observation struct {
 	// the packet bore an injection attempt; Source is certain, Kind and the rest are not believed
 	Injected bool
 	Accepted bool // a KindUnseenRequest that was a REGISTER or INVITE, and was answered with 200
+	// a witness watches the nonces of the PBX, so [Engine.Confirm] may follow
+	Confirmable bool
 	// [Hasher.Session] of the session's name; with Server and Source the key of one request
 	Session uint64
 	Account Label // [Hasher.Label] of the account's name
@@ -38,7 +40,8 @@ type Observation struct {
 	// a ChallengeSent of chan_sip to a call: no event of a call names the account that is checked
 	Call bool
 
-	dialled bool // of chan_sip: Account may be the number that was dialled
+	dialled   bool // of chan_sip: Account may be the number that was dialled
+	confirmed bool // nobody could have chosen Source, by the nonce
 }
 
 // Verdict is one decision of the engine. It can be explained by itself: which rule, on what

@@ -26,6 +26,20 @@ func (e *Engine) recordPassed(k key, ev Evidence) {
 	p.next = (p.next + 1) % passedKept
 }
 
+// confirmPassed notes that nobody could have chosen the source of an attempt that was let pass.
+func (e *Engine) confirmPassed(k key, ev *Evidence) {
+	r := e.passes.Get(k)
+	if r == 0 {
+		return
+	}
+	for i := range e.passes.Val(r).ring {
+		old := &e.passes.Val(r).ring[i]
+		if old.At == ev.At && old.Port == ev.Port && old.Server == ev.Server && old.Account == ev.Account {
+			old.Chooser = ChooserRoundTrip
+		}
+	}
+}
+
 // countPassed moves the attempts that now count with a from the ring to the evidence of the key of,
 // which is the source or its site: the latest on the account of a and on others.
 func (e *Engine) countPassed(a *attempt, of key) {

@@ -58,6 +58,10 @@ func (e *Engine) provedBanned(a *attempt, c *banCase) {
 	if !e.on(RuleProvedGuessing) {
 		return
 	}
+	// It may have been told as what may be forged. Now it is certain, which must be told.
+	if c.chooser == ChooserRoundTrip {
+		e.endOf(alertKey{aboutSource(a.key), RuleProvedGuessing})
+	}
 	v := Verdict{
 		Rule: RuleProvedGuessing, About: AboutSource, Scope: c.scope, Prefix: a.key.prefix(),
 		Server: a.ev.Server, Account: a.ev.Account, Score: float64(c.score),

@@ -53,6 +53,7 @@ type request struct {
 	account Label // of the latest failure
 	kind    Kind  // of the latest failure
 	pending uint8 // counted failures whose companion event has not come yet
+	counted int64 // the time of the latest one that was counted, if it may be confirmed, else 0
 	// the latest failure was counted, and an authenticated failure that follows belongs to it
 	credit bool
 	// the latest failure may be that authenticated one, so it waits uncounted for its companion
@@ -116,9 +117,9 @@ func (e *Engine) unauthenticated(k requestKey, o *Observation) {
 		q.credit = true
 	}
 
-	q.at, q.kind, q.account = e.now, o.Kind, o.Account
+	q.at, q.kind, q.account, q.counted = e.now, o.Kind, o.Account, o.At
 	e.requests.Move(r, requestsPlain)
-	e.count(k.source, e.evidenceOf(o), RuleNone)
+	e.countTentative(k.source, o)
 }
 
 // challenged judges a ChallengeSent on `<unknown>` of PJSIP. A challenge is never evidence. It
@@ -147,23 +148,33 @@ func (e *Engine) refused(k requestKey, o *Observation) {
 		case q.held: // the companion: the failure was the answer to the challenge
 			q.held, q.pending = false, 0
 			e.requests.Move(r, requestsPlain)
-			e.stats.Folded++
+			e.fold(k.source, q, o)
 			return
 		case q.pending > 0 && e.now-q.at <= companionWindow:
 			// The companion: the first request had credentials already.
 			q.pending--
 			q.credit = q.credit && q.pending > 0
-			e.stats.Folded++
+			e.fold(k.source, q, o)
 			return
 		case q.credit && e.now-q.at <= creditWindow:
 			// The answer to the challenge. Asterisk held back the failure that belongs to it.
 			q.credit = false
-			e.stats.Folded++
+			e.fold(k.source, q, o)
 			return
 		}
 	}
 
-	e.count(k.source, e.evidenceOf(o), RuleNone)
+	e.countTentative(k.source, o)
+}
+
+// fold notes that an event belongs to an attempt that was counted before. That is proven if the event
+// turns out to be.
+func (e *Engine) fold(k key, q *request, o *Observation) {
+	e.stats.Folded++
+	if o.Confirmable && q.counted != 0 {
+		e.renameTentative(k, o, q.counted)
+	}
+	q.counted = 0
 }
 
 // chanSIPACL judges a FailedACL of chan_sip, which raises two of them for one request with

@@ -61,8 +61,8 @@ type sentence struct {
 //   - A stranger is banned from everything on proven evidence, from the SIP ports on forgeable.
 //   - Others send from the address of a source that proved itself, too: a web page in a browser of
 //     the office, an open proxy. So proven evidence bans it only from the transport over which the
-//     attack came. All that is proven comes over a connection, and the SIP phones of most offices
-//     speak UDP.
+//     attack came. What is proven comes over a connection, or over UDP by a nonce. The SIP phones of
+//     most offices speak UDP, so that ban is always short.
 //   - Forgeable evidence is not held against a source while its proof lasts: see count. This entry
 //     is for a source whose proof is older.
 //   - A shared source is banned only if BanSharedSources is set: an attacker among its users could
@@ -74,6 +74,7 @@ var sentences = [occupantCount][NumChoosers]sentence{
 		ChooserSpoofer:            {ScopeSIP, lengthForged},
 		ChooserSpooferWithAccount: {ScopeSIP, lengthForged},
 		ChooserNobody:             {ScopeAll, lengthFull},
+		ChooserRoundTrip:          {ScopeAll, lengthFull},
 	},
 	occupantProved: {
 		ChooserAnybody:            {ScopeSIP, lengthBrief},
@@ -81,6 +82,7 @@ var sentences = [occupantCount][NumChoosers]sentence{
 		ChooserSpoofer:            {ScopeSIP, lengthShort},
 		ChooserSpooferWithAccount: {ScopeSIP, lengthShort},
 		ChooserNobody:             {ScopeStream, lengthProved},
+		ChooserRoundTrip:          {ScopeSIP, lengthShort},
 	},
 	occupantShared: {
 		ChooserAnybody:            {ScopeNone, lengthBrief},
@@ -88,6 +90,7 @@ var sentences = [occupantCount][NumChoosers]sentence{
 		ChooserSpoofer:            {ScopeNone, lengthBrief},
 		ChooserSpooferWithAccount: {ScopeNone, lengthBrief},
 		ChooserNobody:             {ScopeStream, lengthBrief},
+		ChooserRoundTrip:          {ScopeSIP, lengthBrief},
 	},
 }
 
@@ -105,7 +108,7 @@ func (s sentence) brief() bool { return s.length == lengthBrief }
 
 // forgeable reports whether the ban rests on evidence that may be forged: such bans are limited in
 // number.
-func (s sentence) forgeable() bool { return s.scope == ScopeSIP }
+func (c banCase) forgeable() bool { return c.scope == ScopeSIP && !c.chooser.Proven() }
 
 // occupantOf returns who is at an address.
 func (e *Engine) occupantOf(k key, s *source) occupant {

@@ -1,7 +1,5 @@
 package policy
 
-import "slices"
-
 // spreadScore returns what the score of a prefix asks for, if enough of its parts failed.
 func (e *Engine) spreadScore(n *network, sp spread) claim {
 	if !e.on(RuleSpreadScore) || whole(n.suspects) < sp.suspects {
@@ -28,8 +26,11 @@ func (e *Engine) secondOffender(n *network, sp spread, part uint32, want weight)
 		return claim{}
 	}
 	offenders, proven := n.offenders, n.provenOffenders
-	if !slices.Contains(n.banned[:], part) {
+	i := n.banned.index(part)
+	if i < 0 {
 		offenders++
+	}
+	if i < 0 || n.banned[i]&provenPart == 0 {
 		proven++
 	}
 
@@ -70,6 +71,7 @@ func (e *Engine) decideNetwork(a *attempt, sp spread, want weight, covered Scope
 	if c.rule == RuleNone || !e.mayBan(nk) {
 		return ScopeNone
 	}
+	c.chooser = a.over(c.chooser)
 
 	st := e.sentence(e.occupantIn(nk, n), c.chooser)
 	if covered.Covers(st.scope) {

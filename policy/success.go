@@ -38,8 +38,15 @@ func (e *Engine) succeeded(k key, o *Observation) {
 
 	s, r := e.touch(k)
 	p, pr := e.touchPair(k, s, id)
-	if e.compromised(k, s, r, p, o, okAt) {
-		return
+	found := false
+	if !o.confirmed { // it was looked at when it came
+		var banned bool
+		if found, banned = e.compromised(k, s, r, p, o, okAt); banned {
+			return
+		}
+	}
+	if !found {
+		e.keepSuccess(k, s, o)
 	}
 	if p.okAt == 0 {
 		e.firstSuccess(k, s, p, a, o, id)

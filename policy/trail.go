@@ -40,8 +40,25 @@ func (e *Engine) recordEvidence(k key, ev Evidence) {
 	e.trails.Mark(r)
 	t := e.trails.Val(r)
 	ev.dialled = false // it only mattered to rules
+	if ev.Chooser == ChooserRoundTrip && t.confirm(ev) {
+		return
+	}
 	t.ring[t.n%evidenceKept] = ev
 	t.n++
+}
+
+// confirm puts proven evidence in the place of the same attempt as it was recorded before. It reports
+// whether that is there.
+func (t *trail) confirm(ev Evidence) bool {
+	for i := range t.ring {
+		old := &t.ring[i]
+		if old.At == ev.At && old.Kind == ev.Kind && old.Port == ev.Port && old.Server == ev.Server &&
+			old.Account == ev.Account && !old.Proven() {
+			*old = ev
+			return true
+		}
+	}
+	return false
 }
 
 // exportEvidence returns what is remembered of a source's attempts, oldest first, valid until the

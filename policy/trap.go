@@ -34,6 +34,7 @@ func (e *Engine) trapped(k key, o *Observation) bool {
 
 	ev.Weight = max(ev.Weight, e.trapWeight())
 	e.count(k, ev, rule)
+	e.keepTentative(k, o, rule)
 	return true
 }
 

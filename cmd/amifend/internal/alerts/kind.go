@@ -47,6 +47,8 @@ const (
 	UnseenRequests = "unseen_requests"
 	FeedStale      = "feed_stale"
 
+	AnswersLedAstray = "answers_led_astray"
+
 	UnexpectedCountry = "unexpected_country"
 )
 
@@ -68,6 +70,7 @@ var kinds = []Kind{
 	{"proved_source_guessing", Warning, true, 8 * time.Hour},
 	// over UDP a sender can have the answers sent to somebody else
 	{UnseenRequests, Warning, true, 15 * time.Minute},
+	{AnswersLedAstray, Warning, true, 15 * time.Minute},
 	{JournalFailing, Warning, false, 0},
 	{NotifyFailing, Warning, false, 0},
 	{FeedStale, Warning, false, 0},

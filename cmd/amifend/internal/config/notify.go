@@ -67,7 +67,7 @@ func NotifyKinds() []string {
 		KindAttack, "compromised_account", "bans_full", "server_down", "sources_hidden",
 		"ineffective_ban", "suspect_login", "account_attacked", "server_attacked",
 		"shared_source_guessing", "proved_source_guessing", "journal_failing", "notify_failing",
-		"feed_stale", "unseen_requests", "restart_needed", "unexpected_country",
+		"feed_stale", "unseen_requests", "answers_led_astray", "restart_needed", "unexpected_country",
 		"misconfigured_endpoint", "spoof_suspected", "spoof_flood", KindReport,
 	}
 }

@@ -44,6 +44,14 @@ type Sensor struct {
 	Accepted uint64         `json:"accepted"`          // those that the PBX accepted: a password is known
 	Lost     uint64         `json:"lost"`              // how often it was too slow
 	Servers  []SensorServer `json:"servers"`
+
+	// it reads the nonces that leave, which proves senders over UDP
+	Nonces       bool   `json:"nonces"`
+	NonceProblem string `json:"nonce_problem,omitempty"` // why not
+	Proven       uint64 `json:"proven"`                  // events over UDP whose sender was proven
+	// refusals that went elsewhere than their request came from, or may have
+	Astray uint64 `json:"astray"`
+	Gaps   uint64 `json:"gaps"` // how often refusals may have been missed
 }
 
 // SensorServer is the state of the kernel sensor for one PBX.
@@ -53,6 +61,9 @@ type SensorServer struct {
 	Problem string `json:"problem,omitempty"` // why it does not
 	Refused uint64 `json:"refused"`           // requests that the PBX refused, since it judges
 	Silent  int    `json:"silent"`            // addresses with refusals that no event explains, now
+
+	Proves       bool   `json:"proves"`                  // senders over UDP can be proven
+	ProofProblem string `json:"proof_problem,omitempty"` // why not
 }
 
 // Confined is what the daemon's process may still do, whoever is in control of it.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"slices"
@@ -158,6 +159,7 @@ func newFleet(
 ) (*stream.Fleet, *stream.Plan, error) {
 	fleet := stream.NewFleet(stream.Options{
 		Log: s.options.Log, Clock: s.clock, Hasher: engine.Hasher(), Watcher: watcher, Feed: feed,
+		Witness: s.witness,
 	}, s.events)
 	plan, err := fleet.Plan(s.options.Config.Servers, engine.Servers())
 	return fleet, plan, err
@@ -214,6 +216,7 @@ type shared struct {
 	begun    *owner.Latest[struct{}] // the journal was lost: all allowances must be saved again
 	anew     *owner.Latest[struct{}] // the same for all denials
 	events   chan stream.Sighting
+	witness  *sensor.Witness // of events over UDP
 	admins   lockout.Options // how to find who administers the machine
 }
 
@@ -223,7 +226,7 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 		live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
 		mail: bans.NewMail(), compare: owner.NewLatest[struct{}](),
 		begun: owner.NewLatest[struct{}](), anew: owner.NewLatest[struct{}](),
-		events: make(chan stream.Sighting, queue), admins: admins(o),
+		events: make(chan stream.Sighting, queue), witness: sensor.NewWitness(), admins: admins(o),
 	}
 	s.live.Store(o.Config)
 	if b.carried != nil { // times of the engine and of allowances are those of its clock
@@ -395,7 +398,8 @@ func newSensor(
 	c := s.options.Config
 	o := sensor.Options{
 		Group: c.Sensor.Group, NetNS: s.options.NetNS, Sessions: fleet.Sessions, Watcher: watcher,
-		Hasher: engine.Hasher(), Out: s.events, Alerts: s.alerts, Clock: s.clock, Log: s.options.Log,
+		Hasher: engine.Hasher(), Seed: rand.Uint64(), Witness: s.witness, Out: s.events,
+		Alerts: s.alerts, Clock: s.clock, Log: s.options.Log,
 	}
 
 	// A nil pointer in an interface is not nil.

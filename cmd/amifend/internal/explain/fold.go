@@ -57,7 +57,9 @@ func (t *teller) evidence(e folded) {
 	about = append(about, e.Kind.String(), weight)
 
 	// Evidence that could be forged always names who could have forged it.
-	if e.Proven() {
+	if e.Chooser == policy.ChooserRoundTrip {
+		about = append(about, "the address is certain, by the nonce")
+	} else if e.Proven() {
 		about = append(about, "the address is certain")
 	} else {
 		about = append(about, "forgeable by "+e.Chooser.String())

@@ -222,6 +222,11 @@ func (j *Judge) second(now int64) {
 
 // observe judges one event. It allocates nothing unless there is something to do.
 func (j *Judge) observe(s *stream.Sighting) {
+	if s.Confirm { // it was observed before
+		j.carryOut(j.engine.Confirm(j.clock.Now(), s.Observation))
+		return
+	}
+
 	j.carryOut(j.engine.Observe(s.Observation))
 	j.ineffective.check(s, j.servers)
 	j.hidden.check(s, j.servers, j.protected)

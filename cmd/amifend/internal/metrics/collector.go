@@ -115,9 +115,13 @@ func (c *collector) putSensor(p *page) {
 	p.put("sensor_hidden_requests_total", float64(s.Evidence))
 	p.put("sensor_accepted_requests_total", float64(s.Accepted))
 	p.put("sensor_lost_total", float64(s.Lost))
+	p.put("sensor_proven_events_total", float64(s.Proven))
+	p.put("sensor_astray_answers_total", float64(s.Astray))
+	p.put("sensor_gaps_total", float64(s.Gaps))
 	for _, one := range s.Servers {
 		p.put("sensor_comparing", boolean(one.Judging), one.Name)
 		p.put("sensor_silent_addresses", float64(one.Silent), one.Name)
+		p.put("sensor_proves", boolean(one.Proves), one.Name)
 	}
 }
 

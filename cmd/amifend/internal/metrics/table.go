@@ -187,6 +187,22 @@ func ofSensor() []row {
 			"sensor_silent_addresses", gauge,
 			"Addresses with refusals of the PBX that no event explains.", server(),
 		},
+		{
+			"sensor_proves", gauge,
+			"1 if the senders of events of the PBX over UDP can be proven by their nonces.", server(),
+		},
+		{
+			"sensor_proven_events_total", counter,
+			"Events over UDP whose sender was proven by its nonce.", nil,
+		},
+		{
+			"sensor_astray_answers_total", counter,
+			"Refusals over UDP that went elsewhere than their request came from, or may have.", nil,
+		},
+		{
+			"sensor_gaps_total", counter,
+			"How often refusals over UDP may have been missed, so that nonces were forgotten.", nil,
+		},
 	}
 }
 

@@ -12,6 +12,7 @@ type place struct {
 	session *stream.Session
 	number  uint16
 	shared  bool // several PBXs answer from it
+	local   bool // it is this machine's
 }
 
 // places says which PBX answers from which address. It is replaced whole.
@@ -39,12 +40,13 @@ func (s *Sensor) locate(sessions []*stream.Session) {
 	}
 
 	m := map[netip.Addr]place{}
-	put := func(a netip.Addr, one *stream.Session) {
+	put := func(a netip.Addr, one *stream.Session, local bool) {
 		p := m[a]
 		if p.session == nil {
 			p.session, p.number = one, one.Number()
 		}
 		p.shared = p.shared || p.session != one
+		p.local = p.local || local
 		m[a] = p
 	}
 	for _, one := range sessions {
@@ -54,12 +56,12 @@ func (s *Sensor) locate(sessions []*stream.Session) {
 			case a.IsLoopback() || isOwn[a]:
 				local = true
 			case !a.IsUnspecified() && a.IsValid():
-				put(a, one)
+				put(a, one, false)
 			}
 		}
 		if local {
 			for _, a := range own {
-				put(a, one)
+				put(a, one, true)
 			}
 		}
 	}

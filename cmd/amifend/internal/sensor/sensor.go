@@ -1,12 +1,16 @@
-// Package sensor watches what the PBXs answer, as the kernel sees it, for requests of which Asterisk
-// raises no event.
+// Package sensor watches what the PBXs answer, as the kernel sees it: for requests of which Asterisk
+// raises no event, and for the digest nonces that prove who sent a request over UDP.
 //
 //	kernel ── NFLOG: answers ────────→ Sensor   a sample of the refusals, and all to watched addresses
 //	kernel ── Refused: counters ─────→ Sensor   read each two seconds
+//	kernel ── ChallengeLog ──────────→ Sensor   every refusal over UDP, with its nonces
 //	stream ── TakeExplained ─────────→ Sensor   how many events named whom
-//	Sensor ── Sighting ──────────────→ judge    evidence; dropped and counted when the queue is full
+//	stream ── Claim ─────────────────→ Sensor   events over UDP whose nonces are looked up
+//	Sensor ── Sighting ──────────────→ judge    evidence, and events whose sender is certain; dropped
+//	                                            and counted when the queue is full
 //	Sensor ── WatchAnswers ──────────→ kernel   log all answers to an address
-//	Sensor ── Raise ─────────────────→ alerts   unseen_requests: refusals that no event explains
+//	Sensor ── Raise ─────────────────→ alerts   unseen_requests: refusals that no event explains;
+//	                                            answers_led_astray: they went elsewhere
 //	status, metrics ←── Status ── Sensor        copied under a mutex
 //
 // Nobody waits for the sensor, and it waits for the kernel only. It has connections of its own to the
@@ -18,6 +22,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +42,7 @@ type Table interface {
 	Refused(ctx context.Context, visit func(firewall.Refusals)) error
 	WatchAnswers(ctx context.Context, addr netip.Addr) error
 	EndSensor(ctx context.Context) error
+	OpenChallenges(v firewall.ChallengeVisitor) (*firewall.ChallengeLog, error)
 }
 
 // Options configure a [Sensor].
@@ -48,6 +54,8 @@ type Options struct {
 	Sessions func() []*stream.Session
 	Watcher  *protect.Watcher
 	Hasher   policy.Hasher
+	Seed     uint64                 // of the hashes of nonces
+	Witness  *Witness               // what the sessions hand in
 	Out      chan<- stream.Sighting // to the judge
 	Alerts   *alerts.Book
 	Clock    clock.Clock
@@ -63,6 +71,14 @@ type Status struct {
 	Accepted uint64 // those of them that were accepted: somebody knows the password
 	Lost     uint64 // how often answers were not read in time, or the engine had no room
 	Servers  []ServerStatus
+
+	Nonces       bool   // nonces are read, which proves senders over UDP
+	NonceProblem string // why not; "": they are, or the kernel cannot log
+	Proven       uint64 // events over UDP whose sender was proven
+	Astray       uint64 // answers that went elsewhere than their request came from, or may have
+	Gaps         uint64 // how often answers may have been missed
+
+	proofs map[string]string // why events of a server cannot be proven, by its name
 }
 
 // ServerStatus describes the sensor for one PBX.
@@ -72,6 +88,9 @@ type ServerStatus struct {
 	Problem string // why it does not judge; "": it does
 	Refused uint64 // requests that the PBX refused, since the sensor began
 	Silent  int    // addresses with refusals that no event explains, now
+
+	Proves       bool   // events over UDP can be proven
+	ProofProblem string // why they cannot; "": they can
 }
 
 // Sensor is the goroutines that watch the answers.
@@ -105,6 +124,15 @@ func (s *Sensor) Status() Status {
 	defer s.mu.Unlock()
 	st := s.status
 	st.Servers = slices.Clone(st.Servers)
+	for i := range st.Servers {
+		one := &st.Servers[i]
+		why, known := st.proofs[one.Name]
+		if !known || !st.Nonces {
+			why = "nonces are not read"
+		}
+		one.Proves, one.ProofProblem = why == "", why
+	}
+	st.proofs = nil
 	return st
 }
 
@@ -132,6 +160,11 @@ func (s *Sensor) Run(ctx context.Context) {
 	parts.Go(func() {
 		if s.Table.Sensor().Logs {
 			owner.KeepRunning(ctx, s.Log, "kernel sensor: reader of answers", func() error { return s.read(ctx) })
+		}
+	})
+	parts.Go(func() {
+		if s.Table.Sensor().Logs && s.Witness != nil {
+			owner.KeepRunning(ctx, s.Log, "kernel sensor: reader of nonces", func() error { return s.prove(ctx) })
 		}
 	})
 	parts.Go(func() { s.compare(ctx) })
@@ -217,9 +250,15 @@ func key(server string) string { return alerts.Key(alerts.UnseenRequests, server
 
 // resolve ends the conditions of servers that are not among those.
 func (s *Sensor) resolve(servers []string) {
-	for _, k := range s.Alerts.Keys(alerts.UnseenRequests) {
-		if !slices.ContainsFunc(servers, func(name string) bool { return key(name) == k }) {
-			s.Alerts.Resolve(k, alerts.Span{})
+	for _, kind := range []string{alerts.UnseenRequests, alerts.AnswersLedAstray} {
+		for _, k := range s.Alerts.Keys(kind) {
+			known := slices.ContainsFunc(servers, func(name string) bool {
+				own := alerts.Key(kind, name)
+				return k == own || strings.HasPrefix(k, own+"\t")
+			})
+			if !known {
+				s.Alerts.Resolve(k, alerts.Span{})
+			}
 		}
 	}
 }

@@ -198,3 +198,7 @@ func TestAlertText(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+func (r *recorder) OpenChallenges(firewall.ChallengeVisitor) (*firewall.ChallengeLog, error) {
+	return nil, firewall.ErrUnsupported
+}

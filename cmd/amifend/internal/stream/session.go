@@ -10,6 +10,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/policy"
+	"github.com/amifend/amifend/policy/nonce"
 )
 
 // Options configure the sessions of all servers.
@@ -19,6 +20,13 @@ type Options struct {
 	Hasher  policy.Hasher
 	Watcher *protect.Watcher
 	Feed    Feed
+	Witness Witness // nil: nobody can prove a sender over UDP
+}
+
+// Witness looks up the nonces of events over UDP, to prove their senders. Its methods must not wait.
+type Witness interface {
+	Watches(server uint16) bool
+	Claim(o policy.Observation, n nonce.Nonce)
 }
 
 // Feed is where events are published for operators who follow them. Publish must not wait.
@@ -34,6 +42,7 @@ type Session struct {
 	translator *Translator
 	watcher    *protect.Watcher
 	feed       Feed
+	witness    Witness // nil: there is none
 	gauge      gauge
 	rate       rate
 	explained  explained
@@ -56,6 +65,7 @@ func Config(s config.Server) ami.Config {
 func New(server config.Server, number uint16, o Options) (*Session, error) {
 	s := &Session{
 		name: server.Name, log: o.Log.With("server", server.Name), watcher: o.Watcher, feed: o.Feed,
+		witness:    o.Witness,
 		translator: NewTranslator(number, o.Hasher, o.Clock),
 	}
 
@@ -86,9 +96,33 @@ func (s *Session) Run(ctx context.Context, out chan<- Sighting) error {
 
 		if seen, ok := s.translator.Sighting(ev); ok {
 			s.gauge.set(&s.translator.lag)
+			n := s.confirmable(&seen, &ev)
 			out <- seen
+			if seen.Confirmable && (seen.Kind == policy.KindSuccessfulAuth || n != (nonce.Nonce{})) {
+				s.witness.Claim(seen.Observation, n) // after the engine has it
+			}
 		}
 	})
+}
+
+// confirmable notes whether the sender of an event may be proven later, and returns the nonce of a
+// failure. An event without a nonce may belong to the same request as one with it.
+func (s *Session) confirmable(seen *Sighting, ev *ami.Event) (n nonce.Nonce) {
+	if s.witness == nil || ev.Service != ami.ServicePJSIP || ev.Transport != ami.TransportUDP ||
+		ev.Taint != ami.Untainted || !s.witness.Watches(seen.Server) {
+		return n
+	}
+
+	switch ev.Kind {
+	case ami.KindInvalidAccountID, ami.KindFailedACL:
+		seen.Confirmable = true
+	case ami.KindSuccessfulAuth:
+		seen.Confirmable = ev.UsingPassword
+	case ami.KindChallengeResponseFailed:
+		n, seen.Confirmable = nonce.Parse(ev.Challenge)
+	default: // no attempt, or one without a nonce
+	}
+	return n
 }
 
 // Learn tells the watcher which addresses are the PBX's own and ours, as far as an event of a

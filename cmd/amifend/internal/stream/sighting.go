@@ -27,6 +27,9 @@ type Sighting struct {
 	Own  bool  // of our own AMI login
 
 	Transport ami.Transport // by which the request came
+
+	// it was sent before, and its sender is certain now: see [policy.Engine.Confirm]
+	Confirm bool
 }
 
 // Translator turns the events of one session into sightings. It allocates nothing. One goroutine

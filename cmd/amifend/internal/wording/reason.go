@@ -150,7 +150,7 @@ func alert(v policy.Verdict, servers []string) string {
 		if v.About == policy.AboutEndpoint {
 			s += " from a source where it also logs in: a second phone has an old password, or " +
 				"somebody guesses it"
-			if v.Chooser != policy.ChooserNobody {
+			if !v.Chooser.Proven() {
 				s += ", or forges the address"
 			}
 			return s
@@ -176,10 +176,18 @@ func alert(v policy.Verdict, servers []string) string {
 
 // provedBanned describes the ban of a source where accounts log in.
 func provedBanned(v policy.Verdict, account string) string {
-	s := fmt.Sprintf("%s over TCP, the last on %s, from an address where accounts log in",
-		Count(v.Attempts, "failure"), account)
+	over := "TCP"
+	if v.Chooser == policy.ChooserRoundTrip {
+		over = "UDP"
+	}
+	s := fmt.Sprintf("%s over %s, the last on %s, from an address where accounts log in",
+		Count(v.Attempts, "failure"), over, account)
 	if len(v.Users) > 0 {
 		s += " (" + Names(v.Users, v.Owns) + ")"
+	}
+	if over == "UDP" {
+		return s + ": they answer nonces that went to that address alone, so nobody forged them; it is " +
+			"banned from the SIP ports for ten minutes"
 	}
 	return s + ": it is banned from TCP to the SIP, WebSocket and AMI ports, since others may " +
 		"send from there; UDP passes"
