@@ -70,6 +70,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "expand": expand, "connections": connections, "answers": answers,
 			"banned": banned, "follows": follows, "attack": attack, "hostile": hostile,
+			"fed": fed,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -137,6 +138,17 @@ func banned(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	await(ts, args[0], func(s control.Status) bool {
 		return strconv.Itoa(s.Firewall.Bans) == args[1]
+	})
+}
+
+func fed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fed SOCKET FEED")
+	}
+	await(ts, args[0], func(s control.Status) bool {
+		return slices.ContainsFunc(s.Firewall.Feeds, func(f control.FeedState) bool {
+			return f.Name == args[1] && f.Prefixes > 0
+		})
 	})
 }
 

@@ -103,7 +103,7 @@ func feedNotes(feeds []control.FeedState) string {
 				wording.Count(f.Waiting, "prefix"), f.Why)
 		}
 		if f.Bad > 0 {
-			fmt.Fprintf(&b, "%s: %s of its list neither an address nor a prefix: line %s\n", f.Name,
+			fmt.Fprintf(&b, "%s: %s neither an address nor a prefix: line %s\n", f.Name,
 				isOrAre(f.Bad), joinInts(f.BadLines))
 		}
 		if f.Disk != "" {
@@ -121,9 +121,9 @@ func feedNotes(feeds []control.FeedState) string {
 
 func isOrAre(lines int) string {
 	if lines == 1 {
-		return "1 line is"
+		return "1 line of its list is"
 	}
-	return strconv.Itoa(lines) + " lines are"
+	return strconv.Itoa(lines) + " lines of its list are"
 }
 
 // joinInts returns numbers with commas between them.
