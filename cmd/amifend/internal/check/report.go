@@ -69,8 +69,9 @@ func (p *printer) print(s section) {
 	p.b.WriteString(p.on.Style(screen.Bold, s.title) + "\n")
 	about := Section{Title: s.title, Findings: []Finding{}}
 	for _, l := range s.lines {
-		about.Findings = append(about.Findings, Finding{cmp.Or(string(l.level), "row"),
-			strings.TrimRight(l.text, "\n"), l.do})
+		about.Findings = append(about.Findings, Finding{
+			Level: cmp.Or(string(l.level), "row"), Text: strings.TrimRight(l.text, "\n"), Do: l.do,
+		})
 		switch l.level {
 		case levelFail:
 			p.failed++

@@ -25,7 +25,7 @@ func TestWriteReport(t *testing.T) {
 	replaced := past("203.0.113.5/32", "proven_score", running.From)
 	replaced.Until = replaced.From.Add(3 * time.Hour)
 	lifted := past("203.0.113.6/32", "score", hour)
-	lifted.Lifted, lifted.By = hour.Add(5*time.Minute), "uid 0"
+	lifted.Lifted, lifted.By = hour.Add(5*time.Minute), "root"
 	observed := past("2001:db8::/64", "spread_score", hour)
 	observed.Observed = true
 	r := control.Report{
@@ -46,7 +46,7 @@ func TestWriteReport(t *testing.T) {
 		}},
 		AlertCounts: map[string]int{"compromised_account": 1, "misconfigured_endpoint": 30},
 		Operations: []control.Operation{{
-			At: hour, UID: 1000, What: "ban",
+			At: hour, UID: 4000003, What: "ban",
 			Object: "203.0.113.5 all", Reason: `"calls Cuba"`,
 		}, {At: hour, Says: "alice", What: "unban", Object: "203.0.113.9"}},
 		Servers: []control.Sum{{Name: "office", Failures: 40, Logins: 7, Last: hour}},
@@ -71,7 +71,7 @@ func TestWriteReport(t *testing.T) {
 bans: 12 (8 proven_score, 2 score, 1 operator, 1 spread_score); 1 lifted early; 1 of them would-be bans, which dropped nothing
   ` + now + `  203.0.113.5    all  operator      for 2d2h, in force
   ` + now + `  203.0.113.5    all  proven_score  for 3h0m, replaced
-  ` + at + `  203.0.113.6    all  score         lifted after 5m0s by uid 0
+  ` + at + `  203.0.113.6    all  score         lifted after 5m0s by root
   ` + at + `  2001:db8::/64  all  spread_score  would be for 1h0m
   ` + at + `  203.0.113.7    all  score         for 1h0m
   7 more (amifend report -n COUNT)
@@ -83,8 +83,8 @@ alerts: 31 (30 misconfigured_endpoint, 1 compromised_account)
   30 more (amifend report -n COUNT)
 
 operators
-  ` + at + `  uid 1000            ban 203.0.113.5 all "calls Cuba"
-  ` + at + `  uid 0 (alice says)  unban 203.0.113.9
+  ` + at + `  uid 4000003   ban 203.0.113.5 all "calls Cuba"
+  ` + at + `  root (alice)  unban 203.0.113.9
 
 FAILED  LOGINS  LAST SEEN` + gap + `SERVER
 40      7       ` + at + `  office

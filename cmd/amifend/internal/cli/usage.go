@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -151,13 +152,8 @@ func commandNames(node *kong.Node) (names []string) {
 // chosen returns an error unless a value is one of those that are known. what is the flag; all means
 // that no value was given.
 func chosen(what, value, noun string, known []string) error {
-	if value == "" {
+	if value == "" || slices.Contains(known, value) {
 		return nil
-	}
-	for _, k := range known {
-		if k == value {
-			return nil
-		}
 	}
 	if best, ok := config.Nearest(value, known); ok {
 		return fmt.Errorf("%s %q: there is no such %s; did you mean %s?", what, value, noun, best)

@@ -29,9 +29,9 @@ func TestOperatorBehindSudo(t *testing.T) {
 	}
 
 	want := []string{
-		"reload by uid 0", "reload by uid 0 (alice says)",
-		`reload by uid 0 ("a b\"?uid 0" says)`, `reload by uid 0 ("?[2J\xe2\x80\xae" says)`,
-		"reload by uid 0 (" + strings.Repeat("x", longestOperator) + " says)",
+		"reload by root", "reload by root (alice)",
+		`reload by root ("a b\"?uid 0")`, `reload by root ("?[2J\xe2\x80\xae")`,
+		"reload by root (" + strings.Repeat("x", longestOperator) + ")",
 	}
 	if !slices.Equal(d.changes, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(d.changes, "\n"), strings.Join(want, "\n"))

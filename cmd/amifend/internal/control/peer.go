@@ -29,15 +29,29 @@ type Peer struct {
 // String returns the peer's name for the log and for the reasons of bans.
 func (p Peer) String() string { return Operator(p.UID, p.Says) }
 
-// Operator returns the name of an operator for people, such as "uid 0 (alice says)". The kernel
-// vouches for the uid. The rest is what the operator's command said, such as the user behind sudo;
-// no right depends on it.
+// Operator returns the name of an operator for people, such as "root (alice)". The kernel vouches for
+// the user before the parentheses. In them stands what the operator's command said, such as the user
+// behind sudo; no right depends on it.
 func Operator(uid uint32, says string) string {
-	text := "uid " + strconv.FormatUint(uint64(uid), 10)
+	text := login(uid)
 	if says != "" {
-		text += " (" + says + " says)"
+		text += " (" + says + ")"
 	}
 	return text
+}
+
+// login returns the login name of a user, or "uid 1000" if there is none, or none that is plain.
+func login(uid uint32) string {
+	if uid == 0 {
+		return "root"
+	}
+
+	number := strconv.FormatUint(uint64(uid), 10)
+	u, err := user.LookupId(number)
+	if err != nil || !plainName.MatchString(u.Username) {
+		return "uid " + number
+	}
+	return u.Username
 }
 
 // headerOperator is the header with the name that a peer gives itself.

@@ -301,7 +301,7 @@ func TestRights(t *testing.T) {
 
 			for _, c := range d.changes {
 				if !strings.HasSuffix(c,
-					"by uid "+map[bool]string{true: "0", false: "4000003"}[tt.uid == 0]) {
+					"by "+map[bool]string{true: "root", false: "uid 4000003"}[tt.uid == 0]) {
 					t.Errorf("%q does not name uid %d", c, tt.uid)
 				}
 			}

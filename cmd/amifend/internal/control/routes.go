@@ -67,7 +67,7 @@ func (s *Server) presentTable() []served {
 	return []served{
 		{Route{
 			Method: http.MethodGet, Path: "/v1/status", Answer: Status{},
-			About: "The state of all parts. `health` names what needs a look. It is empty when " +
+			About: "The state of all parts. `health` names what needs attention. It is empty when " +
 				"all is well.",
 		}, s.Read != nil, s.status},
 		{Route{

@@ -89,7 +89,7 @@ func TestAllowedNamesOverARestart(t *testing.T) {
 
 	for name, says := range map[string]string{
 		"nobody.example": "nobody.example does not resolve, and nothing was changed: no such host",
-		"a b":            "is no host name",
+		"a b":            "is not a host name",
 	} {
 		if _, err := c.Allow(t.Context(), control.NewAllow{Name: name}); err == nil ||
 			!strings.Contains(err.Error(), says) {
@@ -130,10 +130,10 @@ func TestAllowedNamesOverARestart(t *testing.T) {
 
 		today := time.Now().Format(time.DateOnly)
 		want := strings.ReplaceAll(`home.example allowlist ([allow] names) 203.0.113.6
-shop.example allowed by uid 0 on TODAY (amifend allow): "Alice" 203.0.113.7
+shop.example allowed by root on TODAY (amifend allow): "Alice" 203.0.113.7
 typo.example allowlist ([allow] names)
 203.0.113.6/32 address of home.example: allowlist ([allow] names)
-203.0.113.7/32 address of shop.example: allowed by uid 0 on TODAY (amifend allow): "Alice"`, "TODAY", today)
+203.0.113.7/32 address of shop.example: allowed by root on TODAY (amifend allow): "Alice"`, "TODAY", today)
 		if got := strings.Join(lines, "\n"); got != want {
 			t.Errorf("%s: allowed are\n%s\nwant\n%s", when, got, want)
 		}

@@ -59,7 +59,7 @@ func TestOperatorInTheKernel(t *testing.T) {
 		x, err := c.Explain(t.Context(), netip.MustParseAddr("203.0.113.6"))
 		return err == nil && len(x.Past) == 1 && !x.Past[0].Lifted.IsZero() &&
 			x.Past[0].Rule == policy.RuleProvenScore.String() &&
-			x.Past[0].By == "uid 0" &&
+			x.Past[0].By == "root" &&
 			strings.Contains(x.Past[0].Evidence, `InvalidAccountID "100"`)
 	})
 

@@ -224,7 +224,7 @@ func TestAllowForATime(t *testing.T) {
 	a, err := c.Allow(t.Context(), control.NewAllow{
 		Prefix: prefix, For: 3600, Reason: "a customer \x1b[2J",
 	})
-	if err != nil || a.Reason != "allowed by uid 0 on "+a.At.Local().Format(time.DateOnly)+
+	if err != nil || a.Reason != "allowed by root on "+a.At.Local().Format(time.DateOnly)+
 		` (amifend allow): "a customer \x1b[2J"` ||
 		!a.Command || time.Until(a.Until).Round(time.Minute) != time.Hour {
 		t.Fatalf("%+v, %v", a, err)

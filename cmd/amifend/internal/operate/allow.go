@@ -121,11 +121,11 @@ func checkAllow(n control.NewAllow) (allowlist.Subject, error) {
 	case n.Name != "":
 		name, err := config.ParseName(n.Name)
 		if err != nil || n.Prefix.IsValid() {
-			return bad("name: %s is no host name", ami.Quote([]byte(n.Name)))
+			return bad("name: %s is not a host name", ami.Quote([]byte(n.Name)))
 		}
 		whom = allowlist.Subject{Host: name}
 	case !n.Prefix.IsValid() || n.Prefix != n.Prefix.Masked() || n.Prefix.Addr().Is4In6():
-		return bad("prefix: %v is no prefix", n.Prefix)
+		return bad("prefix: %v is not a prefix", n.Prefix)
 	case n.Prefix.Bits() == 0:
 		return bad("%s is every address, so nobody would ever be banned; "+
 			"to try amifend out write observe = true in [policy]", n.Prefix)

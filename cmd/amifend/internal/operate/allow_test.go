@@ -24,9 +24,9 @@ func TestAllowRefused(t *testing.T) {
 				control.NewAllow{Prefix: netip.MustParsePrefix("::/0")}, "is every address",
 			},
 			"host bits": {
-				control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/24")}, "is no prefix",
+				control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/24")}, "is not a prefix",
 			},
-			"nothing": {control.NewAllow{}, "is no prefix"},
+			"nothing": {control.NewAllow{}, "is not a prefix"},
 			"too long": {
 				control.NewAllow{Prefix: netip.MustParsePrefix("203.0.113.5/32"), For: 1e10},
 				"may be allowed for",

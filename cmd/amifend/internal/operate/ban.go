@@ -165,7 +165,7 @@ func (s *Service) checkBan(b *control.NewBan) (time.Duration, *control.Error) {
 	// Only what the kernel has a set for can be banned.
 	switch bits := firewall.SupportedBits(b.Prefix.Addr().Is6()); {
 	case !b.Prefix.IsValid() || b.Prefix != b.Prefix.Masked() || b.Prefix.Addr().Is4In6():
-		return bad("prefix: %v is no prefix", b.Prefix)
+		return bad("prefix: %v is not a prefix", b.Prefix)
 	case !slices.Contains(bits, b.Prefix.Bits()):
 		return bad("%s: a prefix of this length cannot be banned; those of %s can; amifend "+
 			"deny add takes any",

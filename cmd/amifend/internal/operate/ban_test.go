@@ -38,7 +38,7 @@ func TestOperatorBans(t *testing.T) {
 
 		l := o.said.Count(t, 1, "banned", "203.0.113.5")[0]
 		if l.Text("rule") != "operator" ||
-			l.Text("evidence") != `uid 1000: "calls \x1b[2J from abroad"` ||
+			l.Text("evidence") != control.Operator(1000, "")+`: "calls \x1b[2J from abroad"` ||
 			l.Text("for") != "2h0m0s" {
 			t.Errorf("said %v", l)
 		}
@@ -102,7 +102,7 @@ func TestOperatorBansRefused(t *testing.T) {
 			"negative": {
 				newBanOf("203.0.113.5/32", "all", -time.Hour), control.CodeBadRequest, "may last",
 			},
-			"no prefix": {control.NewBan{Scope: "all"}, control.CodeBadRequest, "is no prefix"},
+			"no prefix": {control.NewBan{Scope: "all"}, control.CodeBadRequest, "is not a prefix"},
 			"a long story": {
 				control.NewBan{
 					Prefix: netip.MustParsePrefix("203.0.113.5/32"), Scope: "all",

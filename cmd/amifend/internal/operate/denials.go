@@ -74,7 +74,7 @@ func (s *Service) checkDeny(r *control.DenyResult) *control.Error {
 	p := r.Prefix
 	switch {
 	case !p.IsValid() || p != p.Masked() || p.Addr().Is4In6():
-		return control.Errorf(control.CodeBadRequest, "prefix: %v is no prefix", p)
+		return control.Errorf(control.CodeBadRequest, "prefix: %v is not a prefix", p)
 	case p.Bits() == 0:
 		return control.Errorf(control.CodeBadRequest,
 			"%s is every address, so nothing could reach this machine", p).

@@ -73,14 +73,14 @@ func TestUnban(t *testing.T) {
 
 				if !tt.within.IsValid() {
 					line := o.said.Count(t, 1, "all bans lifted", "")[0]
-					if line.Text("why") != "operator: uid 7" || line.Text("bans") != "5" {
+					if line.Text("why") != "operator: "+control.Operator(7, "") || line.Text("bans") != "5" {
 						t.Errorf("said %v", line)
 					}
 					return
 				}
 				for _, p := range l.Lifted {
 					line := o.said.Count(t, 1, "ban lifted", bans.Source(p))[0]
-					if line.Text("why") != "operator: uid 7" {
+					if line.Text("why") != "operator: "+control.Operator(7, "") {
 						t.Errorf("said %v", line)
 					}
 				}

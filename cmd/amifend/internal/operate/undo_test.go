@@ -154,7 +154,7 @@ func TestDeny(t *testing.T) {
 			}
 		}
 		if l, err := o.DenyList(t.Context()); err != nil || len(l.Entries) != 1 ||
-			l.Entries[0].By != "uid 1000" || l.Entries[0].At.IsZero() {
+			l.Entries[0].By != control.Operator(1000, "") || l.Entries[0].At.IsZero() {
 			t.Errorf("%+v, %v", l, err)
 		}
 
