@@ -31,6 +31,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Report   toml.Primitive `toml:"report"`
 			Feed     toml.Primitive `toml:"feed"`
 			Sensor   toml.Primitive `toml:"sensor"`
+			Limiter  toml.Primitive `toml:"limiter"`
 		}
 	)
 
@@ -65,6 +66,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"report", top.Report, &raw.Report},
 		{"feed", top.Feed, &raw.Feeds},
 		{"sensor", top.Sensor, &raw.Sensor},
+		{"limiter", top.Limiter, &raw.Limiter},
 	} {
 		if !md.IsDefined(s.name) {
 			continue

@@ -20,6 +20,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/geo"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/limiter"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/metrics"
 	"github.com/amifend/amifend/cmd/amifend/internal/notify"
@@ -29,6 +30,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
 )
 
 // queue limits how many sightings may wait for the judge before the sessions wait too: a tenth of a
@@ -88,16 +90,24 @@ func serve(
 	// The denier comes before the enforcer, which reports to it that the table was laid out.
 	s := newShared(o, startup, b, stop)
 	s.logins = newLogins(s, watcher)
+	var engine *judge.Judge // which the limiter asks, and reports to it
+	s.limiter = newLimiter(s, table, func(ctx context.Context) ([]policy.Proof, error) {
+		return engine.Proved(ctx)
+	})
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
 	})
-	engine, err := newJudge(s, set)
+	engine, err = newJudge(s, set)
 	if err != nil {
 		return nil, nil, err
 	}
 	feeder := newFeeder(s, table, watcher, engine)
 	keeper := newKeeper(s, feeder)
-	enforcer := newEnforcer(s, table, func() { denier.LaidOut(); feeder.LaidOut() })
+	enforcer := newEnforcer(s, table, func() {
+		denier.LaidOut()
+		feeder.LaidOut()
+		s.limiter.LaidOut()
+	})
 
 	// The bans of earlier runs are adopted before the first event. They come from the kernel and
 	// from the journal, whose goroutine must run for that.
@@ -209,6 +219,7 @@ type shared struct {
 	alerts   *alerts.Book
 	atlas    *geo.Atlas
 	logins   *geo.Logins
+	limiter  *limiter.Limiter
 	notifier *notify.Notifier
 	compare  *owner.Latest[struct{}] // a request to compare kernel and journal
 	begun    *owner.Latest[struct{}] // the journal was lost: all allowances must be saved again
@@ -297,7 +308,10 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 		Policy: c.Policy, Ports: c.Firewall.Ports(), Protected: allowlist.ForPolicy(set),
 		Events: s.events, Mail: s.mail, Recorder: s.recorder, Alerts: s.alerts, Clock: s.clock,
 		Log: s.options.Log, StateDir: c.State.Directory, Trial: s.options.Trial,
-		Login: s.logins.Note,
+		Login: func(o policy.Observation, server string) {
+			s.limiter.Note(o.Source.Addr())
+			s.logins.Note(o, server)
+		},
 	}
 
 	// Servers that the engine knows keep their numbers.
@@ -380,6 +394,7 @@ func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
 	f := firewall.Options{
 		Table: c.Firewall.Table, Ports: c.Firewall.Ports(), MaxBans: c.Firewall.MaxBans,
 		Allow: allowlist.ForKernel(set), NetNS: o.NetNS, Feeds: feedNames(c),
+		Limiter: c.Limiter.Rules(),
 	}
 	if c.Sensor.Enabled {
 		f.Sensor = &firewall.Sensor{Group: c.Sensor.Group}
@@ -409,4 +424,25 @@ func newSensor(
 		o.Table = kernel
 	}
 	return sensor.New(o)
+}
+
+// newLimiter returns the limiter for strangers. It needs the kernel's table, as the sensor does.
+func newLimiter(
+	s *shared, table enforce.WatchedTable, proved func(context.Context) ([]policy.Proof, error),
+) *limiter.Limiter {
+	c := s.options.Config
+	o := limiter.Options{
+		Drop: c.Limiter.Mode == config.LimiterOn, Proved: proved, Clock: s.clock, Log: s.options.Log,
+	}
+
+	kernel, ok := table.(*enforce.Kernel)
+	switch {
+	case !c.Limiter.Enabled():
+		o.Off = `[limiter] mode = "off"`
+	case !ok:
+		o.Off = "amifend does not touch the kernel: it is a dry run"
+	default:
+		o.Table = kernel
+	}
+	return limiter.New(o)
 }
