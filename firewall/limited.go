@@ -57,6 +57,40 @@ func (t *Table) Limited(ctx context.Context, visit func(Limited)) error {
 	return nil
 }
 
+// LimitedOf returns how the source of an address is limited: with what was dropped, and with what was
+// only counted; none if it kept to the limit of late.
+//
+// Error to branch on: ErrGone. Without a limiter there is none.
+func (t *Table) LimitedOf(ctx context.Context, addr netip.Addr) (out []Limited, err error) {
+	source := LimitedPrefix(addr)
+	if !t.limits.Limits || !source.IsValid() {
+		return nil, nil
+	}
+	if err := t.lockRead(ctx); err != nil {
+		return nil, fmt.Errorf("read who is limited: %w", err)
+	}
+	defer t.readMu.Unlock()
+
+	for _, name := range []string{setLimited, setOver} {
+		set := t.limiterRules().set(name, source.Addr().Is6())
+		e, found, err := find(t.read, set, source.Addr())
+		if err != nil {
+			return nil, readError("read who is limited", err)
+		}
+		if !found {
+			continue
+		}
+		l := Limited{
+			Source: source, Dropped: name == setLimited, Quiet: max(limitedTime-e.Expires, 0),
+		}
+		if e.Counter != nil {
+			l.Packets = e.Counter.Packets
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
 // limited reads the elements of one set.
 func (d *dumper) limited(table, set string, visit func(Limited)) error {
 	request, err := netlink.MarshalAttributes([]netlink.Attribute{

@@ -208,6 +208,27 @@ func TestLimiterLimits(t *testing.T) {
 	if len(got) > 0 {
 		t.Errorf("also %v", got)
 	}
+	of := func(a string) string {
+		t.Helper()
+		one, err := s.table.LimitedOf(t.Context(), netip.MustParseAddr(a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var texts []string
+		for _, l := range one {
+			texts = append(texts, fmt.Sprint(l.Source, " ", l.Dropped, " ", l.Packets))
+		}
+		return strings.Join(texts, ", ")
+	}
+	for a, want := range map[string]string{
+		attacker4: attacker4 + "/32 true 20, " + attacker4 + "/32 false 14", phone4: "",
+		phone6: "2001:db8::/64 true 2",
+	} {
+		if got := of(a); got != want {
+			t.Errorf("%s: %q, want %q", a, got, want)
+		}
+	}
+
 	counts, err := s.table.LimiterCounts(t.Context())
 	if want := (LimiterCounts{Dropped: 22, Passed: 14}); err != nil || counts != want {
 		t.Errorf("counts %+v, %v, want %+v", counts, err, want)

@@ -108,8 +108,25 @@ func TestLimiterFreesWhoLogsIn(t *testing.T) {
 			t.Errorf("after %q: %d of 20 requests of the stranger arrive", damage, n)
 		}
 	}
-	if x := l.explained(t, "192.0.2.66"); len(x.Bans)+len(x.Past) != 0 {
+	x := l.explained(t, "192.0.2.66")
+	if len(x.Bans)+len(x.Past) != 0 {
 		t.Errorf("the limiter is told as a ban: %+v", x)
+	}
+	if len(x.Limited) != 1 || !x.Limited[0].Dropped || x.Limited[0].Packets == 0 ||
+		!strings.Contains(x.Text, "limiter:   dropped ") {
+		t.Errorf("explained: %+v\n%s", x.Limited, x.Text)
+	}
+	if x := l.explained(t, "192.0.2.67"); len(x.Limited) != 0 || strings.Contains(x.Text, "limiter:") {
+		t.Errorf("one that sent nothing: %+v\n%s", x.Limited, x.Text)
+	}
+
+	list, err := l.client.Limited(t.Context())
+	if err != nil || len(list.Sources) != 1 || list.Sources[0].Source.String() != "192.0.2.66/32" ||
+		!list.Sources[0].Dropped || list.Limiter.Mode != "on" || list.Limiter.Known != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if st, err := l.client.Status(t.Context()); err != nil || st.Limiter == nil || st.Limiter.Mode != "on" {
+		t.Errorf("status: %+v, %v", st.Limiter, err)
 	}
 }
 
@@ -157,6 +174,13 @@ func TestLimiterObserves(t *testing.T) {
 	})
 	if n := l.arrive(t, "192.0.2.66"); n != 20 {
 		t.Errorf("observing: %d of 20 requests arrive", n)
+	}
+	list, err := l.client.Limited(t.Context())
+	if err != nil || len(list.Sources) != 1 || list.Sources[0].Dropped || list.Limiter.Mode != "observe" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if x := l.explained(t, "192.0.2.66"); !strings.Contains(x.Text, "limiter:   would have dropped ") {
+		t.Errorf("explained:\n%s", x.Text)
 	}
 
 	for _, mode := range []string{config.LimiterOn, config.LimiterObserve} {

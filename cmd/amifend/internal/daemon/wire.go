@@ -90,10 +90,8 @@ func serve(
 	// The denier comes before the enforcer, which reports to it that the table was laid out.
 	s := newShared(o, startup, b, stop)
 	s.logins = newLogins(s, watcher)
-	var engine *judge.Judge // which the limiter asks, and reports to it
-	s.limiter = newLimiter(s, table, func(ctx context.Context) ([]policy.Proof, error) {
-		return engine.Proved(ctx)
-	})
+	var engine *judge.Judge // the limiter asks it, and it reports to the limiter
+	s.limiter = newLimiter(s, table, &engine)
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
 	})
@@ -103,11 +101,7 @@ func serve(
 	}
 	feeder := newFeeder(s, table, watcher, engine)
 	keeper := newKeeper(s, feeder)
-	enforcer := newEnforcer(s, table, func() {
-		denier.LaidOut()
-		feeder.LaidOut()
-		s.limiter.LaidOut()
-	})
+	enforcer := newEnforcer(s, table, laidOut(s, denier, feeder))
 
 	// The bans of earlier runs are adopted before the first event. They come from the kernel and
 	// from the journal, whose goroutine must run for that.
@@ -284,6 +278,15 @@ func newBook(o Options, j *journal.Journal, n *notify.Notifier) *alerts.Book {
 	return alerts.New(b)
 }
 
+// laidOut returns what the enforcer calls when it laid out the table: others have elements in it.
+func laidOut(s *shared, denier *enforce.Denier, feeder *enforce.Feeder) func() {
+	return func() {
+		denier.LaidOut()
+		feeder.LaidOut()
+		s.limiter.LaidOut()
+	}
+}
+
 func newEnforcer(s *shared, table enforce.Table, laidOut func()) *enforce.Enforcer {
 	o := enforce.Options{
 		Table: table, Clock: s.clock, Log: s.options.Log, Mail: s.mail, Recorder: s.recorder,
@@ -362,6 +365,7 @@ func newMetrics(
 	from := lists
 	from.Version, from.Config, from.Judge, from.Enforcer = s.options.Version, s.live.Load, engine, enforcer
 	from.Sessions, from.Watcher, from.Journal, from.Book = fleet.Sessions, watcher, s.journal, s.alerts
+	from.Limiter = s.limiter.Status
 	from.Waiting = func() int { return len(s.events) }
 	return metrics.New(s.options.Config.Metrics, s.options.Log, from)
 }
@@ -379,7 +383,7 @@ func newService(
 		Atlas: s.atlas, Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
-		Confined: o.confined, Sensor: eye.Status,
+		Confined: o.confined, Sensor: eye.Status, Limiter: s.limiter,
 		MetricsProblem: r.metrics.Problem,
 	})
 }
@@ -428,11 +432,12 @@ func newSensor(
 
 // newLimiter returns the limiter for strangers. It needs the kernel's table, as the sensor does.
 func newLimiter(
-	s *shared, table enforce.WatchedTable, proved func(context.Context) ([]policy.Proof, error),
+	s *shared, table enforce.WatchedTable, engine **judge.Judge,
 ) *limiter.Limiter {
 	c := s.options.Config
 	o := limiter.Options{
-		Drop: c.Limiter.Mode == config.LimiterOn, Proved: proved, Clock: s.clock, Log: s.options.Log,
+		Drop: c.Limiter.Mode == config.LimiterOn, Clock: s.clock, Log: s.options.Log,
+		Proved: func(ctx context.Context) ([]policy.Proof, error) { return (*engine).Proved(ctx) },
 	}
 
 	kernel, ok := table.(*enforce.Kernel)

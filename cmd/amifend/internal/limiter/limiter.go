@@ -61,6 +61,8 @@ type Table interface {
 	ChangeKnown(ctx context.Context, add, remove []netip.Addr) error
 	ResetLimiter(ctx context.Context) error
 	LimiterCounts(ctx context.Context) (firewall.LimiterCounts, error)
+	Limited(ctx context.Context, visit func(firewall.Limited)) error
+	LimitedOf(ctx context.Context, addr netip.Addr) ([]firewall.Limited, error)
 }
 
 // Options configure a [Limiter].
@@ -131,6 +133,24 @@ func (l *Limiter) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.status
+}
+
+// Limited returns who sent more than the limits allow, in the last ten minutes. It waits for the
+// kernel.
+func (l *Limiter) Limited(ctx context.Context) (all []firewall.Limited, err error) {
+	if !l.Status().On {
+		return nil, nil
+	}
+	err = l.Table.Limited(ctx, func(one firewall.Limited) { all = append(all, one) })
+	return all, err
+}
+
+// Of returns how an address is limited, or would be. It waits for the kernel.
+func (l *Limiter) Of(ctx context.Context, addr netip.Addr) ([]firewall.Limited, error) {
+	if !l.Status().On {
+		return nil, nil
+	}
+	return l.Table.LimitedOf(ctx, addr)
 }
 
 func (l *Limiter) change(f func(*Status)) {

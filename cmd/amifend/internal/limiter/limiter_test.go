@@ -82,6 +82,21 @@ func (k *kernel) LimiterCounts(context.Context) (firewall.LimiterCounts, error) 
 	return firewall.LimiterCounts{Dropped: 7}, nil
 }
 
+func (k *kernel) Limited(_ context.Context, visit func(firewall.Limited)) error {
+	for _, l := range limited() {
+		visit(l)
+	}
+	return nil
+}
+
+func (k *kernel) LimitedOf(context.Context, netip.Addr) ([]firewall.Limited, error) {
+	return limited(), nil
+}
+
+func limited() []firewall.Limited {
+	return []firewall.Limited{{Source: netip.MustParsePrefix("192.0.2.66/32"), Packets: 7}}
+}
+
 // state returns what the kernel does now, and who is known.
 func (k *kernel) state() string {
 	k.mu.Lock()
@@ -326,6 +341,11 @@ func TestOff(t *testing.T) {
 	l.Run(t.Context())
 	if st := l.Status(); st.On || st.Problem != "it is a dry run" {
 		t.Errorf("%+v", st)
+	}
+	all, err := l.Limited(t.Context())
+	one, err2 := l.Of(t.Context(), addr("192.0.2.1"))
+	if len(all)+len(one) > 0 || err != nil || err2 != nil {
+		t.Errorf("%v, %v; %v, %v", all, err, one, err2)
 	}
 }
 
