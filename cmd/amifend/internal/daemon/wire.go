@@ -79,13 +79,11 @@ func serve(
 	warnLockout(o, set)
 
 	// The table comes before the journal, so that a second amifend ends at the lock of the table.
-	there := startup.await("nftables")
-	table, err := openTable(o, set)
+	table, err := openTable(o, set, startup)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer table.Close()
-	there()
 
 	// The denier comes before the enforcer, which reports to it that the table was laid out.
 	s := newShared(o, startup, b, stop)
@@ -389,7 +387,8 @@ func newService(
 }
 
 // openTable opens the firewall that the config names, or the one that only logs what it would do.
-func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
+func openTable(o Options, set protect.Set, startup *startup) (enforce.WatchedTable, error) {
+	defer startup.await("nftables")()
 	c := o.Config
 	if c.Dry() {
 		return enforce.Dry{}, nil
