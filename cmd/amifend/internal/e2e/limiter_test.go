@@ -89,8 +89,8 @@ func (w *world) asteriskTime(t *testing.T) (total time.Duration) {
 	return total
 }
 
-// A forged flood is kept from Asterisk, and the phones that logged in before register and call on. A
-// trunk that nobody allowed is served. What it costs Asterisk is logged, with the limiter and without.
+// A forged flood is kept from Asterisk, and a phone that logged in before registers on. What it costs
+// Asterisk is logged, with the limiter and without.
 func TestLimiterUnderFlood(t *testing.T) {
 	w := newWorld(t, "sid", "limiter")
 	for _, mode := range []string{"observe", "on"} {
@@ -159,4 +159,46 @@ func TestLimiterUnderFlood(t *testing.T) {
 			w.unbanned(t, lab.PBX, phone.Local.Addr())
 		})
 	}
+}
+
+// A trunk that nobody allowed, and that Asterisk knows by its address, never logs in: its calls free
+// it. When amifend is killed, the kernel alone ends the limiter.
+func TestLimiterSparesTrunk(t *testing.T) {
+	w := newWorld(t, "sid", "limiter-trunk")
+	d := w.fresh(t, settings{
+		control: true, more: "\n[limiter]\nmode = \"on\"\nper_minute = 1\nburst = 10\n",
+	})
+	eventually(t, time.Minute, "the limiter works", func() bool {
+		return strings.Contains(w.ask(t, d, "limited"), "limiter: on;")
+	})
+
+	const requests = 30
+	trunk := surely(w.dial(t, lab.Trunk, sip.UDP, lab.ITSP))
+	caller := sip.NewPhone(trunk, "49301234", "")
+	if err := caller.Call(t.Context(), "600", 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	for i := range requests {
+		if _, err := trunk.Attempt(t.Context(), sip.Request{Method: "OPTIONS", From: "49301234"}); err != nil {
+			t.Fatalf("request %d of the trunk: %v", i, err)
+		}
+	}
+	if got := w.ask(t, d, "limited"); strings.Contains(got, lab.ITSP.String()) {
+		t.Errorf("the trunk is limited:\n%s", got)
+	}
+
+	drops := func() string {
+		got, err := w.Exec(t.Context(), lab.PBX, "nft", "list", "set", "inet", "amifend", "limiter_drops")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := drops(); !strings.Contains(got, "elements") {
+		t.Fatalf("it does not drop:\n%s", got)
+	}
+	d.kill()
+	eventually(t, time.Minute, "the limiter ends by itself", func() bool {
+		return !strings.Contains(drops(), "elements")
+	})
 }
