@@ -71,7 +71,7 @@ func (w *world) asteriskTime(t *testing.T) (total time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pid := range strings.Fields(pids) {
+	for _, pid := range strings.FieldsSeq(pids) {
 		stat, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil || !strings.Contains(string(stat), "(asterisk)") {
 			continue
