@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +142,57 @@ func BenchmarkPacket(b *testing.B) {
 						}
 					}
 				})
+		}
+	}
+}
+
+// One operation is one datagram to the PBX, as in BenchmarkPacket, or one that leaves it, with the
+// rules of the sensor and of the limiter. The source is a stranger beyond its limit that is observed:
+// the longest way through the rules.
+func BenchmarkPacketPastLimiter(b *testing.B) {
+	register := []byte(request("REGISTER") + strings.Repeat("x", 280))
+	for _, table := range []struct {
+		name string
+		o    Options
+	}{
+		{"base", Options{}},
+		{"sensor", Options{Sensor: &Sensor{}}},
+		{"limiter", Options{Limiter: &Limiter{}}},
+		{"both", Options{Sensor: &Sensor{}, Limiter: &Limiter{}}},
+	} {
+		for _, way := range []struct {
+			name, from, to string
+			out, known     bool
+		}{
+			{name: "SIP of a stranger", from: "0", to: "5060"},
+			{name: "SIP of a known phone", from: "0", to: "5060", known: true},
+			{name: "RTP in", from: "0", to: "20000"},
+			{name: "SIP out", from: "5060", to: "40000", out: true},
+			{name: "RTP out", from: "20000", to: "40000", out: true},
+		} {
+			b.Run(table.name+", "+way.name, func(b *testing.B) {
+				s := newSite(b, table.o)
+				if table.o.Limiter != nil {
+					needLimiter(b, s.table)
+					arm(b, s.table, false)
+				}
+				if way.known && table.o.Limiter != nil {
+					know(b, s.table, attacker4)
+				}
+
+				// Nobody reads: the kernel drops what is too much at the socket.
+				from, to, src, dst := s.outside, s.pbx, attacker4, pbx4
+				if way.out {
+					from, to, src, dst = s.pbx, s.outside, pbx4, attacker4
+				}
+				to.ListenUDP(b, net.JoinHostPort(dst, way.to))
+				conn := from.DialUDP(b, net.JoinHostPort(src, way.from), net.JoinHostPort(dst, way.to))
+				for b.Loop() {
+					if _, err := conn.Write(register); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }

@@ -159,8 +159,5 @@ func (t *Table) Denied(ctx context.Context) (Denied, error) {
 // deniedCounter is an object of the table, not of its rules: it keeps its count when the rules are
 // replaced.
 func (t *Table) deniedCounter() *nftables.NamedObj {
-	return &nftables.NamedObj{
-		Table: t.table, Name: counterDenied, Type: nftables.ObjTypeCounter,
-		Obj: &expr.Counter{},
-	}
+	return counterObject(t.table, counterDenied)
 }

@@ -44,6 +44,7 @@ func (t *Table) Ensure(ctx context.Context) error {
 
 	err = t.changeAllow(func() error {
 		t.queueNoSensor(there)
+		t.queueNoLimiter(there)
 		return t.queueLayout()
 	})
 	t.layouts.Add(1)
@@ -126,6 +127,11 @@ func (t *Table) queueLayout() error {
 	c.AddObj(t.deniedCounter())
 	for _, name := range t.feeds {
 		c.AddObj(t.feedCounter(name))
+	}
+	if t.limits.Limits {
+		for _, name := range limiterCounters() {
+			c.AddObj(counterObject(t.table, name))
+		}
 	}
 	discovery := t.discoverySet()
 	errs = append(errs, c.AddSet(discovery, discoveryElements()))

@@ -142,7 +142,7 @@ func (t *Table) wantedSets() []*nftables.Set {
 	return slices.Concat(t.ksets, []*nftables.Set{
 		allowSet(t.table, false), allowSet(t.table, true),
 		denySet(t.table, false), denySet(t.table, true),
-	}, t.feedSets(), t.sensorSets())
+	}, t.feedSets(), t.sensorSets(), t.limiterSets())
 }
 
 // complete reports whether the kernel has the layout that Ensure makes: a check by names and

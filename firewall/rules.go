@@ -81,13 +81,20 @@ func (t *Table) rules(discovery *nftables.Set) []chainRules {
 	// other scopes are reached by packets to their ports only.
 	pre = slices.Concat(pre, t.drops(ScopeAll), t.jumps(ScopeSIP, chainSIP),
 		t.jumps(ScopeStream, chainStream))
+	sip := t.drops(ScopeSIP)
+	if t.limits.Limits {
+		sip = append(sip, t.limiterRules().entry()...)
+	}
 	chains := []chainRules{
 		{name: chainPre, rules: pre, hook: nftables.ChainHookPrerouting},
-		{name: chainSIP, rules: t.drops(ScopeSIP)},
+		{name: chainSIP, rules: sip},
 		{name: chainStream, rules: t.drops(ScopeStream)},
 	}
 	if t.able().Counts {
 		chains = append(chains, t.sensorRules().chains()...)
+	}
+	if t.limits.Limits {
+		chains = append(chains, t.limiterRules().chains()...)
 	}
 	return chains
 }

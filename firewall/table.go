@@ -32,6 +32,8 @@ type Options struct {
 	NetNS int
 	// watches the answers of the PBXs; nil: nothing does
 	Sensor *Sensor
+	// limits the requests of strangers; nil: nothing does
+	Limiter *Limiter
 	// how often Watch checks by itself, should the kernel's notifications be lost; default 5 s
 	Poll time.Duration
 }
@@ -71,6 +73,12 @@ type Table struct {
 	watch   *nftables.Conn // for the watched alone; nil: there is no sensor
 	refused *dumper        // of refusals; nil as watch
 
+	limiter Limiter        // with its defaults
+	limits  LimiterSupport // as probed
+	leaseMu sync.Mutex
+	lease   *nftables.Conn // for the limiter's sets alone; nil: there is no limiter
+	limited *dumper        // of who is limited; nil as lease
+
 	denyMu    sync.Mutex
 	lists     *nftables.Conn // for the deny sets alone: their long transactions make nobody wait
 	listDumps *dumper        // of the deny sets
@@ -107,6 +115,9 @@ func Open(o Options) (*Table, error) {
 	if err == nil && o.Sensor != nil {
 		err = t.openSensor(o)
 	}
+	if err == nil && o.Limiter != nil {
+		err = t.openLimiter(*o.Limiter)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open firewall: %w", err), t.Close())
 	}
@@ -130,6 +141,14 @@ func (t *Table) dial(o Options) (err error) {
 			return err
 		}
 		if t.refused, err = dialDumper(netns); err != nil {
+			return err
+		}
+	}
+	if o.Limiter != nil {
+		if t.lease, err = dial(netns); err != nil {
+			return err
+		}
+		if t.limited, err = dialDumper(netns); err != nil {
 			return err
 		}
 	}
@@ -160,7 +179,7 @@ func (t *Table) openSensor(o Options) error {
 
 func (t *Table) ownPorts() ([]uint32, error) {
 	var ports []uint32
-	for _, c := range []*nftables.Conn{t.write, t.lists, t.watch} {
+	for _, c := range []*nftables.Conn{t.write, t.lists, t.watch, t.lease} {
 		if c == nil {
 			continue
 		}
@@ -227,15 +246,17 @@ func (t *Table) Close() error {
 	defer t.denyMu.Unlock()
 	t.watchMu.Lock()
 	defer t.watchMu.Unlock()
+	t.leaseMu.Lock()
+	defer t.leaseMu.Unlock()
 
 	var errs []error
-	for _, c := range []*nftables.Conn{t.write, t.read, t.lists, t.watch} {
+	for _, c := range []*nftables.Conn{t.write, t.read, t.lists, t.watch, t.lease} {
 		if c != nil {
 			errs = append(errs, c.CloseLasting())
 		}
 	}
 
-	errs = append(errs, t.dumps.close(), t.listDumps.close(), t.refused.close())
+	errs = append(errs, t.dumps.close(), t.listDumps.close(), t.refused.close(), t.limited.close())
 	if t.monitor != nil {
 		errs = append(errs, t.monitor.Close())
 	}

@@ -26,6 +26,9 @@
 //	ban4_24_stream, …          ports, the WebSocket ports and the AMI ports are dropped (chain
 //	                           stream)
 //
+// With Options.Sensor and Options.Limiter there are further sets and chains, see [Sensor] and
+// [Limiter].
+//
 // Every element of a ban set has a timeout and a counter of the packets that it dropped. The rules
 // of ban sets have counters too; those start again whenever the table is laid out anew. A running
 // amifend repairs the changes of others.

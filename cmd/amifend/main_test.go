@@ -338,5 +338,6 @@ var refusedCommands = [][]string{
 	{"notify"},
 	{"notify", "--test"},
 	{"feed", "list"},
+	{"limited"},
 	{"feed", "accept", "voipbl"},
 }

@@ -50,6 +50,7 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 	if c.Sensor.Enabled {
 		f.Sensor = &firewall.Sensor{Group: c.Sensor.Group}
 	}
+	f.Limiter = c.Limiter.Rules()
 	t, err := firewall.Open(f)
 	if err != nil {
 		s.add(bad, "", "%s", err)
@@ -59,6 +60,7 @@ func checkFirewall(ctx context.Context, c *config.Config, netns int) section {
 
 	s.ok("nftables can be used: the right (CAP_NET_ADMIN) and the kernel's support are there")
 	checkSensor(&s, c, t.Sensor())
+	checkLimiter(&s, c, t.Limiter())
 	if err := checkTable(ctx, &s, bad, t, name); err != nil {
 		s.add(bad, "", "%s", err)
 	}
@@ -79,6 +81,24 @@ func checkSensor(s *section, c *config.Config, can firewall.SensorSupport) {
 	default:
 		s.ok("the kernel sensor can work: it sees requests that Asterisk does not report, where this " +
 			"machine is the PBX or its gateway")
+	}
+}
+
+// checkLimiter reports what the kernel can do for the limiter.
+func checkLimiter(s *section, c *config.Config, can firewall.LimiterSupport) {
+	switch {
+	case !c.Limiter.Enabled():
+		s.note(`the limiter for strangers is off ([limiter] mode = "off")`)
+	case can.Err != nil && !can.Limits:
+		s.warn("the limiter for strangers cannot work: %s", can.Err)
+	case can.Err != nil:
+		s.warn("the limiter for strangers works in part: %s", can.Err)
+	case c.Limiter.Mode == config.LimiterOn:
+		s.ok("the limiter for strangers can work: it drops what they send beyond %d requests a minute",
+			c.Limiter.PerMinute)
+	default:
+		s.ok("the limiter for strangers can work: it only observes, and amifend limited shows whom it " +
+			"would limit")
 	}
 }
 

@@ -37,6 +37,7 @@ type Commands struct {
 	Top     Top     `cmd:"" group:"look" help:"Show live what happens, or who fails most."`
 	Alerts  Alerts  `cmd:"" group:"look" help:"List alerts: suspicious events that do not lead to a ban."`
 	Events  Events  `cmd:"" group:"look" help:"Follow the security events."`
+	Limited Limited `cmd:"" group:"look" help:"List the strangers that the limiter limits, or would limit."`
 
 	Ban   Ban   `cmd:"" group:"act" help:"Ban addresses."`
 	Unban Unban `cmd:"" group:"act" help:"Lift bans."`

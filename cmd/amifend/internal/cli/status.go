@@ -171,6 +171,9 @@ func detailsText(s control.Status, today *day) string {
 	if s.Sensor != nil {
 		fmt.Fprintf(&b, "sensor    %s\n", sensorText(*s.Sensor))
 	}
+	if s.Limiter != nil {
+		fmt.Fprintf(&b, "limiter   %s (amifend limited)\n", limiterText(*s.Limiter))
+	}
 	if s.Confined != nil {
 		fmt.Fprintf(&b, "confined  %s\n", confinedText(*s.Confined))
 	}

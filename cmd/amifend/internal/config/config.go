@@ -46,6 +46,7 @@ type Config struct {
 	Report   Report
 	Feeds    []Feed // names are unique
 	Sensor   Sensor
+	Limiter  Limiter
 
 	// Warnings are findings that make the file unsafe but not unusable, such as a secret that other
 	// users of this machine can read. `check` fails on them, `run` logs them.
@@ -163,6 +164,7 @@ func (l *loader) load(src []byte) *Config {
 		Report:   l.report(raw.Report),
 		Feeds:    l.feeds(raw.Feeds),
 		Sensor:   l.sensor(raw.Sensor),
+		Limiter:  l.limiter(raw.Limiter),
 	}
 	c.Warnings = l.warnings // complete only now
 	return c

@@ -111,6 +111,13 @@ max_bans = 1000
 enabled = false
 nflog_group = 77
 
+[limiter]
+mode = "on"
+per_minute = 30
+burst = 400
+strangers_per_second = 50
+strangers_burst = 1000
+
 [control]
 socket = "/tmp/control.sock"
 read_group = "pbx"
@@ -221,6 +228,7 @@ file = "drop.txt"
 			},
 		},
 		Sensor:  Sensor{Enabled: false, Group: 77},
+		Limiter: Limiter{LimiterOn, 30, 400, 50, 1000},
 		Control: Control{Socket: "/tmp/control.sock", ReadGroup: "pbx", AdminGroup: "27"},
 		State:   State{Directory: "/srv/amifend", Retain: 30 * 24 * time.Hour, MaxSize: 100 << 20},
 		Log:     Log{slog.LevelDebug, "json"},
@@ -466,6 +474,14 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 		{
 			"NFLOG group", server + "[sensor]\nnflog_group = 65536", "sensor.nflog_group", "nflog_group",
 			"65536 is out of range; write a number from 1 to 65535",
+		},
+		{
+			"mode", server + "[limiter]\nmode = \"maybe\"", "limiter.mode", "mode",
+			`is not a mode; write "off", "observe" or "on"`,
+		},
+		{
+			"burst of none", server + "[limiter]\nburst = 0", "limiter.burst", "burst",
+			"0 is out of range; write a number from 1 to 1000000",
 		},
 		{
 			"backend", server + "[firewall]\nbackend = \"iptables\"", "firewall.backend", "backend",

@@ -31,6 +31,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 			Report   toml.Primitive `toml:"report"`
 			Feed     toml.Primitive `toml:"feed"`
 			Sensor   toml.Primitive `toml:"sensor"`
+			Limiter  toml.Primitive `toml:"limiter"`
 		}
 	)
 
@@ -65,6 +66,7 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		{"report", top.Report, &raw.Report},
 		{"feed", top.Feed, &raw.Feeds},
 		{"sensor", top.Sensor, &raw.Sensor},
+		{"limiter", top.Limiter, &raw.Limiter},
 	} {
 		if !md.IsDefined(s.name) {
 			continue
@@ -75,30 +77,33 @@ func (l *loader) decode(src []byte) (rawConfig, bool) {
 		}
 
 		if err := md.PrimitiveDecode(s.from, s.to); err != nil {
-			// No value fails, so something else stands in the place of a table: in that of a target, of
-			// a server, or of its [server.tls]. Its keys were not read, and are not missing.
-			if s.name == "notify" {
-				l.problem(s.name, "holds something that is not a table; write each target below a "+
-					"header [[notify]]")
-				raw.Notify = nil
-				continue
-			}
-			if s.name == "feed" {
-				l.problem(s.name, "holds something that is not a table; write each feed below a "+
-					"header [[feed]]")
-				raw.Feeds = nil
-				continue
-			}
-			l.problem(s.name, "holds something that is not a table; write each server below a "+
-				"header [[server]], and its TLS below [server.tls]")
-			raw.Servers = nil
-			raw.serverGiven = raw.serverGiven || s.name == "server"
+			l.notATable(s.name, &raw)
 		}
 	}
 
 	// A [[server]] that could not be read is not missing. An empty list of servers is.
 	raw.serverGiven = raw.serverGiven || len(raw.Servers) > 0
 	return raw, true
+}
+
+// notATable reports a section in which something else stands in the place of a table: in that of a
+// target, of a feed, of a server, or of its [server.tls]. Its keys were not read, and are not missing.
+func (l *loader) notATable(section string, raw *rawConfig) {
+	switch section {
+	case "notify":
+		l.problem(section, "holds something that is not a table; write each target below a "+
+			"header [[notify]]")
+		raw.Notify = nil
+	case "feed":
+		l.problem(section, "holds something that is not a table; write each feed below a "+
+			"header [[feed]]")
+		raw.Feeds = nil
+	default:
+		l.problem(section, "holds something that is not a table; write each server below a "+
+			"header [[server]], and its TLS below [server.tls]")
+		raw.Servers = nil
+		raw.serverGiven = raw.serverGiven || section == "server"
+	}
 }
 
 // isList reports whether a section is a list of tables.

@@ -101,6 +101,13 @@ func TestExampleShowsTheTrueDefaults(t *testing.T) {
 		t.Errorf("sensor: %+v", want.Sensor)
 	}
 
+	if want.Limiter != (Limiter{
+		LimiterObserve, firewall.DefaultPerMinute, firewall.DefaultBurst,
+		firewall.DefaultStrangersPerSecond, firewall.DefaultStrangersBurst,
+	}) {
+		t.Errorf("limiter: %+v", want.Limiter)
+	}
+
 	if !reflect.DeepEqual(want.Policy, policy.DefaultOptions()) {
 		t.Errorf("policy: %+v, want the engine's defaults", want.Policy)
 	}

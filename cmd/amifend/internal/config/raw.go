@@ -22,6 +22,7 @@ type rawConfig struct {
 	Report   rawReport   `toml:"report"`
 	Feeds    []rawFeed   `toml:"feed"`
 	Sensor   rawSensor   `toml:"sensor"`
+	Limiter  rawLimiter  `toml:"limiter"`
 
 	serverGiven bool // true even if Servers could not be read
 }
@@ -82,6 +83,14 @@ type rawFirewall struct {
 type rawSensor struct {
 	Enabled    value[bool]  `toml:"enabled"`
 	NFLOGGroup value[int64] `toml:"nflog_group"`
+}
+
+type rawLimiter struct {
+	Mode               value[string] `toml:"mode"`
+	PerMinute          value[int64]  `toml:"per_minute"`
+	Burst              value[int64]  `toml:"burst"`
+	StrangersPerSecond value[int64]  `toml:"strangers_per_second"`
+	StrangersBurst     value[int64]  `toml:"strangers_burst"`
 }
 
 type rawControl struct {

@@ -33,6 +33,8 @@ type Status struct {
 	Confined *Confined `json:"confined,omitempty"` // absent: the process is not confined
 
 	Sensor *Sensor `json:"sensor,omitempty"`
+
+	Limiter *Limiter `json:"limiter,omitempty"`
 }
 
 // Sensor is the state of the kernel sensor, which sees requests that Asterisk does not report.
@@ -318,6 +320,9 @@ type Explanation struct {
 	Origin *Origin `json:"origin,omitempty"` // names of the address
 	// Feed is the name of a feed that lists the address. Its packets are dropped.
 	Feed string `json:"feed,omitempty"`
+	// Limited is what its source sent beyond the limits of [limiter], in the last ten minutes. That is
+	// no ban.
+	Limited []Limited `json:"limited,omitempty"`
 }
 
 // PastBan is a ban in the journal, running or over.

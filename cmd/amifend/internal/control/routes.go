@@ -179,13 +179,17 @@ func (s *Server) pastTable() []served {
 	}
 }
 
-// feedTable returns the routes of the feeds that change nothing.
+// feedTable returns the routes of the feeds and of the limiter that change nothing.
 func (s *Server) feedTable() []served {
 	return []served{
 		{Route{
 			Method: http.MethodGet, Path: "/v1/feeds", Answer: Feeds{},
 			About: "The feeds of `[[feed]]`: their lists, what they dropped, and what they spare.",
 		}, s.Feeds != nil, s.feeds},
+		{Route{
+			Method: http.MethodGet, Path: "/v1/limited", Answer: LimitedList{},
+			About: "Who sent more than `[limiter]` allows, in the last ten minutes.",
+		}, s.Limited != nil, s.limited},
 	}
 }
 

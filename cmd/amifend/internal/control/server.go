@@ -73,6 +73,7 @@ type Options struct {
 	Feeds   Feeder
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
 	Live    func(ctx context.Context, limit int) (Live, error)
+	Limited func(ctx context.Context) (LimitedList, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)
 	Keep    func(ctx context.Context, by Peer) (Kept, error)
 	// Enforce ends observing for a trial.

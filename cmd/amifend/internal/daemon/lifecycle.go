@@ -40,6 +40,7 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.watchProtected(ctx) },
 		func() { d.watchTable(ctx) },
 		func() { d.sensor.Run(ctx) },
+		func() { d.limiter.Run(ctx) },
 		func() { d.watchConditions(ctx) },
 		func() { d.atlas.Run(ctx) },
 		func() { d.logins.Run(ctx, d.alerts) },

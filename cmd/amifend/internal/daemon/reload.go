@@ -162,6 +162,7 @@ func (r *reloader) Reload(
 	r.changeGeo(old, merged, &out)
 	r.changeReport(old, merged, &out)
 	r.changeFeeds(old, merged, &out)
+	r.changeLimiter(old, merged, &out)
 
 	r.tellRestart(out.Restart)
 	operate.Record(r.journal, by, "reload", strings.Join(out.Changed, ", "), "")
@@ -422,4 +423,13 @@ func (r *reloader) changeFeeds(old, next *config.Config, out *control.Reloaded) 
 	}
 	r.keeper.SetFeeds(next.Feeds)
 	out.Changed = append(out.Changed, "[[feed]]")
+}
+
+// changeLimiter has the limiter drop, or only count. It does not wait.
+func (r *reloader) changeLimiter(old, next *config.Config, out *control.Reloaded) {
+	if old.Limiter == next.Limiter {
+		return
+	}
+	r.limiter.SetDrop(next.Limiter.Mode == config.LimiterOn)
+	out.Changed = append(out.Changed, "[limiter] mode")
 }

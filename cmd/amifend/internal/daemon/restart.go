@@ -42,6 +42,17 @@ func fixedKeys() []fixedKey {
 			func(next, old *config.Config) { next.Sensor = old.Sensor },
 		},
 		{
+			"[limiter]",
+			func(c *config.Config) any {
+				l := c.Limiter
+				if l.Enabled() {
+					l.Mode = config.LimiterOn // observing and dropping have the same rules
+				}
+				return l
+			},
+			keepLimiter,
+		},
+		{
 			"[firewall] backend, table or max_bans",
 			func(c *config.Config) any {
 				f := c.Firewall
@@ -54,6 +65,16 @@ func fixedKeys() []fixedKey {
 				next.Firewall.SIPPorts, next.Firewall.WSPorts = sip, ws
 			},
 		},
+	}
+}
+
+// keepLimiter keeps the rules of the limiter. Whether they drop can change.
+func keepLimiter(next, old *config.Config) {
+	mode := next.Limiter.Mode
+	enabled := next.Limiter.Enabled()
+	next.Limiter = old.Limiter
+	if enabled && old.Limiter.Enabled() {
+		next.Limiter.Mode = mode
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/geo"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/limiter"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/metrics"
 	"github.com/amifend/amifend/cmd/amifend/internal/notify"
@@ -30,6 +31,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
 	"github.com/amifend/amifend/firewall"
+	"github.com/amifend/amifend/policy"
 )
 
 // queue limits how many sightings may wait for the judge before the sessions wait too: a tenth of a
@@ -78,27 +80,27 @@ func serve(
 	warnLockout(o, set)
 
 	// The table comes before the journal, so that a second amifend ends at the lock of the table.
-	there := startup.await("nftables")
-	table, err := openTable(o, set)
+	table, err := openTable(o, set, startup)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer table.Close()
-	there()
 
 	// The denier comes before the enforcer, which reports to it that the table was laid out.
 	s := newShared(o, startup, b, stop)
 	s.logins = newLogins(s, watcher)
+	var engine *judge.Judge // the limiter asks it, and it reports to the limiter
+	s.limiter = newLimiter(s, table, &engine)
 	denier := enforce.NewDenier(enforce.DenierOptions{
 		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
 	})
-	engine, err := newJudge(s, set)
+	engine, err = newJudge(s, set)
 	if err != nil {
 		return nil, nil, err
 	}
 	feeder := newFeeder(s, table, watcher, engine)
 	keeper := newKeeper(s, feeder)
-	enforcer := newEnforcer(s, table, func() { denier.LaidOut(); feeder.LaidOut() })
+	enforcer := newEnforcer(s, table, laidOut(s, denier, feeder))
 
 	// The bans of earlier runs are adopted before the first event. They come from the kernel and
 	// from the journal, whose goroutine must run for that.
@@ -211,6 +213,7 @@ type shared struct {
 	alerts   *alerts.Book
 	atlas    *geo.Atlas
 	logins   *geo.Logins
+	limiter  *limiter.Limiter
 	notifier *notify.Notifier
 	compare  *owner.Latest[struct{}] // a request to compare kernel and journal
 	begun    *owner.Latest[struct{}] // the journal was lost: all allowances must be saved again
@@ -276,6 +279,15 @@ func newBook(o Options, j *journal.Journal, n *notify.Notifier) *alerts.Book {
 	return alerts.New(b)
 }
 
+// laidOut returns what the enforcer calls when it laid out the table: others have elements in it.
+func laidOut(s *shared, denier *enforce.Denier, feeder *enforce.Feeder) func() {
+	return func() {
+		denier.LaidOut()
+		feeder.LaidOut()
+		s.limiter.LaidOut()
+	}
+}
+
 func newEnforcer(s *shared, table enforce.Table, laidOut func()) *enforce.Enforcer {
 	o := enforce.Options{
 		Table: table, Clock: s.clock, Log: s.options.Log, Mail: s.mail, Recorder: s.recorder,
@@ -300,7 +312,10 @@ func newJudge(s *shared, set protect.Set) (*judge.Judge, error) {
 		Policy: c.Policy, Ports: c.Firewall.Ports(), Protected: allowlist.ForPolicy(set),
 		Events: s.events, Mail: s.mail, Recorder: s.recorder, Alerts: s.alerts, Clock: s.clock,
 		Log: s.options.Log, StateDir: c.State.Directory, Trial: s.options.Trial,
-		Login: s.logins.Note,
+		Login: func(o policy.Observation, server string) {
+			s.limiter.Note(o.Source.Addr())
+			s.logins.Note(o, server)
+		},
 	}
 
 	// Servers that the engine knows keep their numbers.
@@ -351,6 +366,7 @@ func newMetrics(
 	from := lists
 	from.Version, from.Config, from.Judge, from.Enforcer = s.options.Version, s.live.Load, engine, enforcer
 	from.Sessions, from.Watcher, from.Journal, from.Book = fleet.Sessions, watcher, s.journal, s.alerts
+	from.Limiter = s.limiter.Status
 	from.Waiting = func() int { return len(s.events) }
 	return metrics.New(s.options.Config.Metrics, s.options.Log, from)
 }
@@ -368,13 +384,14 @@ func newService(
 		Atlas: s.atlas, Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
 		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
-		Confined: o.confined, Sensor: eye.Status,
+		Confined: o.confined, Sensor: eye.Status, Limiter: s.limiter,
 		MetricsProblem: r.metrics.Problem,
 	})
 }
 
 // openTable opens the firewall that the config names, or the one that only logs what it would do.
-func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
+func openTable(o Options, set protect.Set, startup *startup) (enforce.WatchedTable, error) {
+	defer startup.await("nftables")()
 	c := o.Config
 	if c.Dry() {
 		return enforce.Dry{}, nil
@@ -383,6 +400,7 @@ func openTable(o Options, set protect.Set) (enforce.WatchedTable, error) {
 	f := firewall.Options{
 		Table: c.Firewall.Table, Ports: c.Firewall.Ports(), MaxBans: c.Firewall.MaxBans,
 		Allow: allowlist.ForKernel(set), NetNS: o.NetNS, Feeds: feedNames(c),
+		Limiter: c.Limiter.Rules(),
 	}
 	if c.Sensor.Enabled {
 		f.Sensor = &firewall.Sensor{Group: c.Sensor.Group}
@@ -413,4 +431,26 @@ func newSensor(
 		o.Table = kernel
 	}
 	return sensor.New(o)
+}
+
+// newLimiter returns the limiter for strangers. It needs the kernel's table, as the sensor does.
+func newLimiter(
+	s *shared, table enforce.WatchedTable, engine **judge.Judge,
+) *limiter.Limiter {
+	c := s.options.Config
+	o := limiter.Options{
+		Drop: c.Limiter.Mode == config.LimiterOn, Clock: s.clock, Log: s.options.Log,
+		Proved: func(ctx context.Context) ([]policy.Proof, error) { return (*engine).Proved(ctx) },
+	}
+
+	kernel, ok := table.(*enforce.Kernel)
+	switch {
+	case !c.Limiter.Enabled():
+		o.Off = `[limiter] mode = "off"`
+	case !ok:
+		o.Off = "amifend does not touch the kernel: it is a dry run"
+	default:
+		o.Table = kernel
+	}
+	return limiter.New(o)
 }

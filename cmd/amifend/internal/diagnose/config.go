@@ -41,6 +41,7 @@ func shown() map[string]show {
 		"firewall.sip_ports": isPort, "firewall.ws_ports": isPort, "control.socket": isFile,
 		"control.read_group":  oneOf("", "amifend", "root"),
 		"control.admin_group": oneOf("", "amifend-admin", "root"),
+		"limiter.mode":        oneOf("off", "observe", "on"),
 		"state.directory":     isFile, "state.retain": isTime,
 		"geo.files": isFile, "geo.expected_countries": isLand, "report.weekly": isWeekly,
 		"log.level": oneOf("debug", "info", "warn", "error"), "log.format": oneOf("auto", "text", "json"),

@@ -44,6 +44,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.putEngine(&p, a)
 	c.putBans(&p, a)
 	c.putSensor(&p)
+	c.putLimiter(&p)
 	c.putDeny(&p, a)
 	c.putFeeds(&p, a)
 	p.put("protected_prefixes", float64(len(c.from.Watcher.Current().Entries)))
@@ -123,6 +124,22 @@ func (c *collector) putSensor(p *page) {
 		p.put("sensor_silent_addresses", float64(one.Silent), one.Name)
 		p.put("sensor_proves", boolean(one.Proves), one.Name)
 	}
+}
+
+// putLimiter adds what the limiter for strangers does.
+func (c *collector) putLimiter(p *page) {
+	if c.from.Limiter == nil {
+		return
+	}
+
+	l := c.from.Limiter()
+	p.put("limiter_up", boolean(l.On))
+	p.put("limiter_dropping", boolean(l.Drops))
+	p.put("limiter_known_sources", float64(l.Known))
+	p.put("limiter_dropped_packets_total", float64(l.Counts.Dropped), "source")
+	p.put("limiter_dropped_packets_total", float64(l.Counts.StrangersDropped), "strangers")
+	p.put("limiter_passed_packets_total", float64(l.Counts.Passed), "source")
+	p.put("limiter_passed_packets_total", float64(l.Counts.StrangersPassed), "strangers")
 }
 
 // putEngine adds what the policy engine counts.

@@ -20,6 +20,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/limiter"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
@@ -48,6 +49,7 @@ type Sources struct {
 	Book     *alerts.Book
 	Waiting  func() int // returns how many events wait for the judge
 	Sensor   func() sensor.Status
+	Limiter  func() limiter.Status
 }
 
 // asked holds what owners answered that must be asked.

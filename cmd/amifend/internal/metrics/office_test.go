@@ -22,6 +22,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/limiter"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
@@ -94,6 +95,9 @@ func newOffice(t *testing.T, servers ...string) *office {
 				On: true, Evidence: 3, Accepted: 1,
 				Servers: []sensor.ServerStatus{{Name: "office", Judging: true, Silent: 2}},
 			}
+		},
+		Limiter: func() limiter.Status {
+			return limiter.Status{On: true, Known: 12, Counts: firewall.LimiterCounts{Passed: 34}}
 		},
 		Journal: journal.New(journal.Options{Directory: t.TempDir(), Log: log}),
 	}

@@ -166,6 +166,7 @@ func TestHostileNamesMakeNoLabels(t *testing.T) {
 	for k := range ami.NumKinds {
 		known["kind"] = append(known["kind"], ami.Kind(k).String())
 	}
+	known["limit"] = []string{"source", "strangers"}
 	known["version"], known["goversion"] = []string{"1.2.3"}, nil
 
 	for name, f := range families(t, page) {

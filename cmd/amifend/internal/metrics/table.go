@@ -34,7 +34,7 @@ type row struct {
 func all() map[string]metric {
 	out := make(map[string]metric)
 	for _, r := range slices.Concat(
-		ofProcess(), ofServers(), ofEngine(), ofBans(), ofSensor(), ofLists(), ofFeeds(), ofAlerts(),
+		ofProcess(), ofServers(), ofEngine(), ofBans(), ofSensor(), ofLimiter(), ofLists(), ofFeeds(), ofAlerts(),
 		ofJournal(),
 	) {
 		out[r.name] = metric{
@@ -202,6 +202,28 @@ func ofSensor() []row {
 		{
 			"sensor_gaps_total", counter,
 			"How often refusals over UDP may have been missed, so that nonces were forgotten.", nil,
+		},
+	}
+}
+
+// ofLimiter returns the metrics of the limiter for strangers.
+func ofLimiter() []row {
+	limit := []string{"limit"}
+	return []row{
+		{"limiter_up", gauge, "1 if the kernel measures what strangers send.", nil},
+		{"limiter_dropping", gauge, "1 if it drops what is beyond the limits.", nil},
+		{
+			"limiter_known_sources", gauge,
+			"Sources that logged in, and are not limited; of IPv6 each /64.", nil,
+		},
+		{
+			"limiter_dropped_packets_total", counter,
+			"Packets that were dropped beyond the limit of a source, or of all strangers together.",
+			limit,
+		},
+		{
+			"limiter_passed_packets_total", counter,
+			"Packets beyond a limit that passed, since nothing was to be dropped.", limit,
 		},
 	}
 }

@@ -50,6 +50,10 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 		text.WriteString("  trial:     " + trialLine(known.Trial) + "\n")
 	}
 
+	limited, line := s.explainLimited(ctx, addr)
+	out.Limited = limited
+	text.WriteString(line)
+
 	// The text is for people, the detail for programs. Both show the same moment.
 	detail, err := json.Marshal(explain.New(known.Explanation, known.Servers))
 	if err != nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/geo"
 	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
+	"github.com/amifend/amifend/cmd/amifend/internal/limiter"
 	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/notify"
 	"github.com/amifend/amifend/cmd/amifend/internal/owner"
@@ -82,7 +83,8 @@ type Options struct {
 	Restart  func() []string
 	Confined *control.Confined // how the process is confined; nil: it is not
 	// Sensor returns the state of the kernel sensor; nil: there is none.
-	Sensor func() sensor.Status
+	Sensor  func() sensor.Status
+	Limiter *limiter.Limiter // nil: there is none
 }
 
 // Service answers operators.
@@ -164,6 +166,9 @@ func (s *Service) controlOptions() control.Options {
 	}
 	if s.Keeper != nil {
 		o.Feeds = s
+	}
+	if s.Limiter != nil {
+		o.Limited = s.Limited
 	}
 	if s.Journal != nil {
 		o.Backup = s.Backup

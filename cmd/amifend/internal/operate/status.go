@@ -58,6 +58,7 @@ func (s *Service) Status(ctx context.Context) (control.Status, error) {
 	s.firewallStatus(ctx, &st)
 	s.journalStatus(&st)
 	s.sensorStatus(&st)
+	s.limiterStatus(&st)
 	st.Health = append(st.Health, s.nameWarnings()...)
 	st.Health = append(st.Health, s.geoWarnings()...)
 	st.Health = append(st.Health, learnedWarnings(s.Watcher.Current().Learned)...)
