@@ -114,6 +114,9 @@ func eventLine(ev control.Event) string {
 	line := fmt.Sprintf("%s %s %s %s %s %s account %s call %s",
 		ev.Time.Local().Format("15:04:05.000 MST"), ev.Server, ev.Source,
 		ev.Kind, ev.Service, ev.Transport, ev.Account, ev.Session)
+	if ev.Score != nil {
+		line += fmt.Sprintf(", score %.1f of %g", ev.Score.Score, ev.Score.Limit)
+	}
 	if ev.Taint != "" {
 		line += " (injected text: " + ev.Taint + ")"
 	}

@@ -89,7 +89,11 @@ func undoneText(u control.Undone, verb string) string {
 			text.WriteString(": not undone, see below")
 		}
 		if c.Restored > 0 {
-			text.WriteString(": " + wording.Count(c.Restored, "ban") + " put back")
+			kind := "ban"
+			if c.Observed {
+				kind = "would-be ban"
+			}
+			text.WriteString(": " + wording.Count(c.Restored, kind) + " put back")
 		}
 		if c.Note != "" {
 			text.WriteString("\n    " + c.Note)

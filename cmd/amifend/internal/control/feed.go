@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -23,8 +24,15 @@ type Event struct {
 	Account   string         `json:"account,omitempty" text:"quoted"`
 	Session   string         `json:"session,omitempty" text:"quoted"`
 	Taint     string         `json:"taint,omitempty"` // why the text of the event is not believed
+	Score     *Score         `json:"score,omitempty"` // of the source when the event was sent
 	// the only field of its line: how many events were left out
 	Lost uint64 `json:"lost,omitempty"`
+}
+
+// Score is what is held against a source, beside what bans it.
+type Score struct {
+	Score float64 `json:"score"`
+	Limit float64 `json:"limit"` // a higher score bans, unless the source is protected or proved
 }
 
 // EventFilter selects the events to follow. The zero value selects all.
@@ -170,6 +178,33 @@ func (f *Feed) follow(filter eventFilter) *follower {
 	f.count.Add(1)
 
 	return n
+}
+
+// judgeTime is how long an event waits before it is sent. The engine has judged it by then, so that its
+// score holds it.
+const judgeTime = 20 * time.Millisecond
+
+// next returns the next events, those together that come within a moment; none if ctx ends.
+func (f *follower) next(ctx context.Context) (events []Event) {
+	select {
+	case <-ctx.Done():
+		return nil
+	case ev := <-f.events:
+		events = append(events, ev)
+	}
+
+	end := time.After(judgeTime)
+	for len(events) < linesPart {
+		select {
+		case <-ctx.Done():
+			return nil
+		case ev := <-f.events:
+			events = append(events, ev)
+		case <-end:
+			return events
+		}
+	}
+	return events
 }
 
 // Followers returns the number of followers.

@@ -253,18 +253,48 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, er
 		return nil, nil
 	}
 
-	// Each event is sent at once unless others wait already.
 	for {
-		select {
-		case <-r.Context().Done():
+		events := f.next(r.Context())
+		s.score(r.Context(), events)
+		for i := range events {
+			if lines.write(&events[i]) != nil {
+				return nil, nil
+			}
+		}
+		if n := f.lost.Swap(0); n > 0 && lines.write(Event{Lost: n}) != nil {
 			return nil, nil
-		case ev := <-f.events:
-			if lines.write(&ev) != nil || lines.idle(len(f.events)) != nil {
-				return nil, nil
-			}
-			if n := f.lost.Swap(0); n > 0 && lines.write(Event{Lost: n}) != nil {
-				return nil, nil
-			}
+		}
+		if r.Context().Err() != nil || lines.idle(len(f.events)) != nil {
+			return nil, nil
+		}
+	}
+}
+
+// score adds the scores of their sources to events. Without an answer they are sent as they are.
+func (s *Server) score(ctx context.Context, events []Event) {
+	if s.Scores == nil || len(events) == 0 {
+		return
+	}
+
+	place := map[netip.Addr]int{}
+	var addrs []netip.Addr
+	for i := range events {
+		addr := events[i].Source.Addr()
+		if _, known := place[addr]; !known && addr.IsValid() {
+			place[addr] = len(addrs)
+			addrs = append(addrs, addr)
+		}
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, scoreTime)
+	defer cancel()
+	scores, err := s.Scores(ctx, addrs)
+	if err != nil {
+		return
+	}
+	for i := range events {
+		if at, known := place[events[i].Source.Addr()]; known {
+			events[i].Score = &scores[at]
 		}
 	}
 }
@@ -283,6 +313,9 @@ type lines struct {
 	encode  *json.Encoder
 	n       int
 }
+
+// scoreTime is the longest wait for the scores of events.
+const scoreTime = time.Second
 
 // linesPart is the number of lines between two deadlines.
 const linesPart = 256

@@ -72,6 +72,8 @@ type Options struct {
 	Notify  Notifier
 	Feeds   Feeder
 	Explain func(ctx context.Context, addr netip.Addr) (Explanation, error)
+	// Scores returns the scores of sources, in their order, for the events that are followed.
+	Scores  func(ctx context.Context, addrs []netip.Addr) ([]Score, error)
 	Live    func(ctx context.Context, limit int) (Live, error)
 	Limited func(ctx context.Context) (LimitedList, error)
 	Reload  func(ctx context.Context, by Peer) (Reloaded, error)

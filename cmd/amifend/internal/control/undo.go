@@ -17,6 +17,7 @@ type Undone struct {
 type UndoneItem struct {
 	Object   string `json:"object"`             // such as an address
 	Restored int    `json:"restored,omitempty"` // bans that are in force again
+	Observed bool   `json:"observed,omitempty"` // amifend observes: they only would be
 	Note     string `json:"note,omitempty"`
 	Error    *Error `json:"error,omitempty"` // why it could not be undone
 }

@@ -255,6 +255,9 @@ func TestEventsAreFollowed(t *testing.T) {
 			ev.Server != "pbx1" {
 			t.Errorf("event %+v", ev)
 		}
+		if want := (control.Score{Score: 1, Limit: 3}); ev.Score == nil || *ev.Score != want {
+			t.Errorf("its score is %v, want %v", ev.Score, want)
+		}
 		return
 	}
 

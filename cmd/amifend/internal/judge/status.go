@@ -127,6 +127,17 @@ type Explained struct {
 	Trial   *Trial   // nil: there is none
 }
 
+// Scores returns the scores of addresses, which are at most some hundred.
+func (j *Judge) Scores(ctx context.Context, addrs []netip.Addr) ([]policy.Scored, error) {
+	return owner.Do(ctx, j.calls, func() []policy.Scored {
+		scores := make([]policy.Scored, 0, len(addrs))
+		for _, addr := range addrs {
+			scores = append(scores, j.engine.Score(addr))
+		}
+		return scores
+	})
+}
+
 // Explain returns what the engine knows of an address.
 func (j *Judge) Explain(ctx context.Context, addr netip.Addr) (Explained, error) {
 	return owner.Do(ctx, j.calls, func() Explained {

@@ -16,6 +16,19 @@ import (
 // explainPast limits how many past bans and alerts an explanation shows.
 const explainPast = 10
 
+// Scores returns the scores of sources, in their order.
+func (s *Service) Scores(ctx context.Context, addrs []netip.Addr) ([]control.Score, error) {
+	known, err := s.Judge.Scores(ctx, addrs)
+	if err != nil {
+		return nil, Refusal(err)
+	}
+	scores := make([]control.Score, 0, len(known))
+	for _, k := range known {
+		scores = append(scores, control.Score{Score: k.Score, Limit: k.Limit})
+	}
+	return scores, nil
+}
+
 // Explain returns all that is known of an address.
 func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explanation, error) {
 	known, err := s.Judge.Explain(ctx, addr)

@@ -158,7 +158,8 @@ func (s *Service) controlOptions() control.Options {
 	o := control.Options{
 		Socket: c.Socket, ReadGroup: c.ReadGroup, AdminGroup: c.AdminGroup, Log: s.Log,
 		Read: s, Ban: s, Allow: s, Deny: s, Undo: s, Past: s, Silence: s, Explain: s.Explain,
-		Live: s.Live, Keep: s.Keep, Reload: s.Reload, Enforce: s.Enforce, Reconcile: s.Reconcile,
+		Scores: s.Scores, Live: s.Live, Keep: s.Keep, Reload: s.Reload, Enforce: s.Enforce,
+		Reconcile:   s.Reconcile,
 		Acknowledge: s.Acknowledge, Events: s.Feed,
 	}
 	if s.Notifier != nil {

@@ -245,10 +245,13 @@ func firewallWarnings(f control.Firewall, useless []control.Ineffective) (out []
 // says so.
 func learnedWarnings(learned []protect.Learned) (out []control.Warning) {
 	for _, l := range learned {
+		// The warning is about the server, so its name is not told twice.
+		server := "server " + l.Server
+		reason := strings.TrimPrefix(bans.Printable(l.Reason), server+": ")
 		out = append(out, control.Warning{
-			About: "server " + l.Server,
+			About: server,
 			What: fmt.Sprintf("%s is protected only from what this server itself reports (%s)", l.Addr,
-				bans.Printable(l.Reason)),
+				reason),
 			Do: l.Advice(),
 		})
 	}

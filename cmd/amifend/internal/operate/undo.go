@@ -191,6 +191,7 @@ func (s *Service) restore(
 			continue
 		}
 		item.Restored++
+		item.Observed = item.Observed || r.State == control.StateDry
 	}
 	return item
 }
