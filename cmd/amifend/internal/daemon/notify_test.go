@@ -250,7 +250,7 @@ func TestObservedAttackIsReportedAsSuch(t *testing.T) {
 	if err != nil || len(out.Results) != 1 || out.Results[0].Problem != "" {
 		t.Errorf("%+v, %v", out, err)
 	}
-	calls.wait(t, "This is a test by amifend notify --test (uid ")
+	calls.wait(t, "This is a test by amifend notify --test (root")
 	found, err := c.NotifyTargets(t.Context())
 	if err != nil || len(found.Targets) != 1 || found.Targets[0].Last.IsZero() {
 		t.Errorf("%+v, %v", found, err)

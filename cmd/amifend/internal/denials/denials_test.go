@@ -72,7 +72,7 @@ func TestKept(t *testing.T) {
 		t.Fatalf("loaded %v", told)
 	}
 	for _, i := range []int{2, 1, 3} {
-		if err := k.Add(prefix(i), Denial{UID: 7, Note: `"x"`, At: time.Unix(1e9, 0)}); err != nil {
+		if err := k.Add(prefix(i), Denial{UID: 70007, Note: `"x"`, At: time.Unix(1e9, 0)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -100,7 +100,7 @@ func TestKept(t *testing.T) {
 	if !again.Load(t.Context()) || texts(told) != "10.0.1.0/24 10.0.2.0/24 10.0.9.0/24" {
 		t.Errorf("told %s", texts(told))
 	}
-	if got := told[0].Where(); !strings.HasPrefix(got, "denied by uid 7 on 200") ||
+	if got := told[0].Where(); !strings.HasPrefix(got, "denied by uid 70007 on 200") ||
 		!strings.HasSuffix(got, `(amifend deny): "x"`) {
 		t.Error(got)
 	}
