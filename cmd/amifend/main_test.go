@@ -39,7 +39,9 @@ func TestMain(m *testing.M) {
 //	attack ADDR:PORT COUNT       has an attacker guess as many accounts over TCP
 //	hostile ADDR:PORT COUNT      the same, with accounts that would change a terminal
 //
-// No script may use a firewall: they run in the machine's own network namespace.
+// No script may use a firewall: they run in the machine's own network namespace. They run the program
+// without the race detector, with which it takes half a second to start: the scripts start it some
+// hundred times.
 func TestScripts(t *testing.T) {
 	// A script skips itself where these are not installed. CI must not hide that.
 	if os.Getenv("CI") == "true" {
@@ -47,9 +49,16 @@ func TestScripts(t *testing.T) {
 		need(t, "unshare")
 	}
 
+	programs := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", programs, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", programs+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			pbx, err := amitest.Listen("127.0.0.1:0",
 				amitest.Config{Username: "amifend", Secret: "right"})
 			if err != nil {
