@@ -40,7 +40,8 @@ func Operator(uid uint32, says string) string {
 	return text
 }
 
-// login returns the login name of a user, or "uid 1000" if there is none, or none that is plain.
+// login returns the login name of a user, or "uid 1000" if there is none, none that is plain,
+// or it is nobody.
 func login(uid uint32) string {
 	if uid == 0 {
 		return "root"
@@ -48,8 +49,8 @@ func login(uid uint32) string {
 
 	number := strconv.FormatUint(uint64(uid), 10)
 	u, err := user.LookupId(number)
-	if err != nil || !plainName.MatchString(u.Username) {
-		return "uid " + number
+	if err != nil || !plainName.MatchString(u.Username) || u.Username == "nobody" {
+		return "uid " + number // "lifted by nobody" would be a riddle
 	}
 	return u.Username
 }
