@@ -122,10 +122,12 @@ func TestClockIsSet(t *testing.T) {
 				}
 			}
 
-			pause := time.Duration(rnd.Int64N(int64(8 * time.Hour)))
+			// A boot takes a part of the pause.
+			const boot = 20 * time.Second
+			pause := boot + time.Duration(rnd.Int64N(int64(8*time.Hour)))
 			l.wall, passed = l.wall.Add(pause), passed+pause
 			if l.up, booted = l.up+pause, rnd.IntN(4) == 0; booted {
-				l.boot, l.up = l.boot+1, 20*time.Second // it was off for most of the pause
+				l.boot, l.up = l.boot+1, boot // it was off for most of the pause
 			}
 		}
 	}
