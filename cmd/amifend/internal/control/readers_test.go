@@ -41,8 +41,9 @@ func TestReadersLeaveRoom(t *testing.T) {
 		silent = slices.DeleteFunc(silent, turnedAway)
 	}
 
-	if len(silent) != mostReaders-2*mostAtOnce {
-		t.Errorf("%d hold a connection, want %d", len(silent), mostReaders-2*mostAtOnce)
+	// On a slow machine the time for a request is over for some of them already.
+	if len(silent) > mostReaders-2*mostAtOnce {
+		t.Errorf("%d hold a connection, want %d at most", len(silent), mostReaders-2*mostAtOnce)
 	}
 
 	// One who asks takes the place of one who is silent.
