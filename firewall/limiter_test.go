@@ -19,9 +19,7 @@ import (
 // needLimiter skips a test on a kernel that cannot do all of the limiter.
 func needLimiter(t testing.TB, table *Table) {
 	t.Helper()
-	if err := table.Limiter().Err; err != nil {
-		t.Skip(err)
-	}
+	needKernel(t, table.Limiter().Err)
 }
 
 // few allows a source 6 requests at once, and one each 20 s.

@@ -32,9 +32,7 @@ func frame(text string) string {
 // needSensor skips a test on a kernel that cannot do all of the sensor.
 func needSensor(t *testing.T, table *Table) {
 	t.Helper()
-	if err := table.Sensor().Err; err != nil {
-		t.Skip(err)
-	}
+	needKernel(t, table.Sensor().Err)
 }
 
 func refusedBy(t *testing.T, table *Table) map[string]uint64 {
