@@ -23,6 +23,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/screen"
+	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
 
 // Options select what to look at.
@@ -182,7 +183,7 @@ func (l *look) config(ctx context.Context) Section {
 		return s
 	}
 
-	s.note("%s: %d SIP accounts", l.o.PBXConfig, len(r.Accounts))
+	s.note("%s: %s", l.o.PBXConfig, wording.Count(len(r.Accounts), "SIP account"))
 	for _, p := range r.Problems {
 		s.miss("%s", p)
 	}

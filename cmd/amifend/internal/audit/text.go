@@ -110,7 +110,7 @@ func writeSections(b *strings.Builder, r Result, on screen.Screen) {
 			b.WriteString(on.Wrap(fmt.Sprintf("  %-8s  %s", s.Depth, n)) + "\n")
 		}
 	}
-	fmt.Fprintf(b, "  %-8s  advisories until %s\n", "", r.Advisories)
+	fmt.Fprintf(b, "  %-8s  advisories until %s\n", "table", r.Advisories)
 
 	missed := 0
 	for _, s := range r.Sections {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -117,6 +118,9 @@ func (a *Audit) servers() (*config.Config, error) {
 	}
 
 	loaded, err := a.load("use sudo")
+	if err != nil && a.PBXConfig != "" {
+		return nil, fmt.Errorf("%w\n  do: --offline looks at the files of --pbx-config alone", err)
+	}
 	if err != nil {
 		return nil, err
 	}
