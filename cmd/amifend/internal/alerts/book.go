@@ -111,7 +111,7 @@ type Book struct {
 	counts   map[string]int    // of open, by kind
 	reported map[string]uint64 // by kind
 	latest   map[string]*Seen
-	ignored  ignored
+	ignored  *journal.Records[string, Ignored] // what operators silenced
 }
 
 // told is an open condition.
@@ -195,7 +195,7 @@ func (t *told) note(s Span, now time.Time) {
 
 // tell logs and records that a condition began or goes on.
 func (b *Book) tell(t *told, isNew bool) {
-	if b.ignored.has(t.Key) {
+	if b.ignored.Has(t.Key) {
 		return
 	}
 
@@ -245,7 +245,7 @@ func (b *Book) close(t *told, note string) {
 	if t.recorded {
 		b.record(t, time.Now())
 	}
-	if b.ignored.has(t.Key) {
+	if b.ignored.Has(t.Key) {
 		return
 	}
 	b.listen(PhaseResolved, t.Condition)
@@ -269,13 +269,11 @@ func (b *Book) record(t *told, ended time.Time) {
 func (b *Book) Rewrite() {
 	b.mu.Lock()
 	for _, t := range b.open {
-		if !b.ignored.has(t.Key) {
+		if !b.ignored.Has(t.Key) {
 			b.record(t, time.Time{})
 		}
 	}
-	for key := range b.ignored.byKey {
-		b.ignored.unsent[key] = struct{}{}
-	}
+	b.ignored.SaveAnew()
 	b.mu.Unlock()
 	b.Save()
 }
@@ -338,7 +336,7 @@ func (b *Book) Open() []Condition {
 
 	var out []Condition
 	for _, t := range b.open {
-		if !b.ignored.has(t.Key) {
+		if !b.ignored.Has(t.Key) {
 			out = append(out, t.Condition)
 		}
 	}

@@ -31,7 +31,7 @@ func (b *Book) Counts() map[string]Counts {
 		add(kind, Counts{Reported: n})
 	}
 	for key, t := range b.open {
-		if !b.ignored.has(key) {
+		if !b.ignored.Has(key) {
 			add(t.Kind, Counts{Open: 1})
 		}
 	}

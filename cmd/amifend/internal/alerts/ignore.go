@@ -49,19 +49,9 @@ type Ignored struct {
 // ID returns the short name of the condition.
 func (i *Ignored) ID() string { return ID(i.Key) }
 
-// ignored holds what operators silenced.
-type ignored struct {
-	byKey  map[string]Ignored
-	unsent map[string]struct{} // that the journal has not got as they are now
-}
-
-func newIgnored() ignored {
-	return ignored{byKey: make(map[string]Ignored), unsent: make(map[string]struct{})}
-}
-
-func (i *ignored) has(key string) bool {
-	_, ok := i.byKey[key]
-	return ok
+// newIgnored returns what operators silenced, by the keys of the conditions.
+func newIgnored() *journal.Records[string, Ignored] {
+	return journal.NewRecords[string, Ignored](func(key string) string { return ignoredKey + key })
 }
 
 // Ignore silences the open condition of an ID. The caller calls Save.
@@ -73,7 +63,7 @@ func (b *Book) Ignore(id, by, note string) (Ignored, error) {
 		if ID(key) != id {
 			continue
 		}
-		if len(b.ignored.byKey) >= mostIgnored && !b.ignored.has(key) {
+		if b.ignored.Len() >= mostIgnored && !b.ignored.Has(key) {
 			return Ignored{}, ErrFull
 		}
 
@@ -81,8 +71,7 @@ func (b *Book) Ignore(id, by, note string) (Ignored, error) {
 			Key: key, Kind: t.Kind, Source: t.Source, Account: t.Account, Server: t.Server,
 			At: time.Now().Truncate(time.Second), By: by, Note: note,
 		}
-		b.ignored.byKey[key] = i
-		b.ignored.unsent[key] = struct{}{}
+		b.ignored.Put(key, i)
 		return i, nil
 	}
 	return Ignored{}, ErrUnknown
@@ -94,12 +83,11 @@ func (b *Book) Heed(id string) (Ignored, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	for key, i := range b.ignored.byKey {
+	for key, i := range b.ignored.All() {
 		if ID(key) != id {
 			continue
 		}
-		delete(b.ignored.byKey, key)
-		b.ignored.unsent[key] = struct{}{}
+		b.ignored.Delete(key)
 		if t := b.open[key]; t != nil {
 			t.at = time.Now()
 			b.tell(t, false)
@@ -114,8 +102,8 @@ func (b *Book) Ignored() []Ignored {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	out := make([]Ignored, 0, len(b.ignored.byKey))
-	for _, i := range b.ignored.byKey {
+	out := make([]Ignored, 0, b.ignored.Len())
+	for _, i := range b.ignored.All() {
 		out = append(out, i)
 	}
 	slices.SortFunc(out, func(x, y Ignored) int {
@@ -129,21 +117,8 @@ func (b *Book) Save() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	if b.journal == nil || len(b.ignored.unsent) == 0 {
-		return
-	}
-
-	// A row without a value is deleted from the journal.
-	var rows []journal.Row
-	for key := range b.ignored.unsent {
-		r := journal.Row{Key: []byte(ignoredKey + key)}
-		if i, ok := b.ignored.byKey[key]; ok {
-			r.Value, _ = json.Marshal(i) // texts and a time: it cannot fail
-		}
-		rows = append(rows, r)
-	}
-	if b.journal.Save(rows) {
-		clear(b.ignored.unsent)
+	if b.journal != nil {
+		b.ignored.Save(b.journal.Save)
 	}
 }
 
@@ -176,7 +151,7 @@ func (b *Book) Load(ctx context.Context) error {
 	defer b.mu.Unlock()
 
 	for _, i := range found[:min(len(found), mostIgnored)] {
-		b.ignored.byKey[i.Key] = i
+		b.ignored.Adopt(i.Key, i)
 	}
 
 	// The journal may hold anything, so the bound applies here, too.

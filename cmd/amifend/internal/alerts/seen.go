@@ -49,7 +49,7 @@ func (b *Book) Latest() []Seen {
 	var out []Seen
 	now := time.Now()
 	for _, s := range b.latest {
-		if now.Sub(s.At) >= day || b.ignored.has(s.key) {
+		if now.Sub(s.At) >= day || b.ignored.Has(s.key) {
 			continue
 		}
 		s.pass(now)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -68,9 +67,8 @@ type Keeper struct {
 
 	relisting sync.Mutex // so that an older list never comes after a newer one
 
-	mu     sync.Mutex // guards byWhom and unsent: operators change them, Run ends allowances
-	byWhom map[Subject]Allowance
-	unsent map[Subject]struct{} // subjects that changed since the journal accepted them
+	mu     sync.Mutex // guards byWhom: operators change it, Run ends allowances
+	byWhom *journal.Records[Subject, Allowance]
 
 	// Used by Load, and then by the goroutine of Run only.
 	before map[string][]netip.Addr // Options.Addresses
@@ -87,12 +85,14 @@ func New(o Options) *Keeper {
 	k := &Keeper{
 		config: o.Config, watcher: o.Watcher, journal: o.Journal, clock: o.Clock, log: o.Log,
 		machine: o.Machine.OrReal(), begun: o.Begun, before: o.Addresses,
-		byWhom: make(map[Subject]Allowance), unsent: make(map[Subject]struct{}),
+		byWhom: journal.NewRecords[Subject, Allowance](func(s Subject) string {
+			return allowanceKey + s.String()
+		}),
 	}
 
 	// The journal may be a new one, so these count as unsaved.
 	for s, a := range o.Allowed {
-		k.put(s, a)
+		k.byWhom.Put(s, a)
 	}
 	return k
 }
@@ -183,7 +183,7 @@ func (k *Keeper) add(s Subject, a Allowance) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	if _, ok := k.byWhom[s]; !ok && len(k.byWhom) >= Most {
+	if k.byWhom.Len() >= Most && !k.byWhom.Has(s) {
 		return ErrFull
 	}
 
@@ -195,7 +195,7 @@ func (k *Keeper) add(s Subject, a Allowance) error {
 		}
 	}
 
-	k.put(s, a)
+	k.byWhom.Put(s, a)
 	return nil
 }
 
@@ -219,12 +219,6 @@ func (k *Keeper) resume(a Allowance) Allowance {
 	return a
 }
 
-// put stores an allowance, and marks it as unsaved. The caller holds the lock.
-func (k *Keeper) put(s Subject, a Allowance) {
-	k.byWhom[s] = a
-	k.unsent[s] = struct{}{}
-}
-
 // Remove ends the allowance of a subject and returns it, and hands the lists on. It returns false
 // if the subject was not allowed by command.
 func (k *Keeper) Remove(s Subject) (Allowance, bool) {
@@ -240,12 +234,7 @@ func (k *Keeper) remove(s Subject) (Allowance, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	old, ok := k.byWhom[s]
-	if ok {
-		delete(k.byWhom, s)
-		k.unsent[s] = struct{}{}
-	}
-	return old, ok
+	return k.byWhom.Delete(s)
 }
 
 // Allowances returns a copy of all allowances by command.
@@ -253,7 +242,7 @@ func (k *Keeper) Allowances() map[Subject]Allowance {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	return maps.Clone(k.byWhom)
+	return k.byWhom.Clone()
 }
 
 // Relist hands the lists of the config and of the commands to the watcher.
@@ -325,10 +314,9 @@ func (k *Keeper) expire(wall time.Time, now int64) (over []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	for s, a := range k.byWhom {
+	for s, a := range k.byWhom.All() {
 		if a.isOver(wall, now) {
-			delete(k.byWhom, s)
-			k.unsent[s] = struct{}{}
+			k.byWhom.Delete(s)
 			over = append(over, s.String())
 			continue
 		}
@@ -342,7 +330,7 @@ func (k *Keeper) expire(wall time.Time, now int64) (over []string) {
 		end := wall.Add(time.Duration(a.Expiry - now)).Round(0).UTC()
 		if end.Sub(a.Until).Abs() > slack {
 			a.Until = end
-			k.put(s, a)
+			k.byWhom.Put(s, a)
 		}
 	}
 

@@ -81,11 +81,11 @@ func TestAllowances(t *testing.T) {
 
 	b.loadRow(journal.Row{Key: []byte("allow/10.0.0.6/32"), Value: []byte("nonsense")})
 	got := ""
-	for p, n := range b.byWhom {
+	for p, n := range b.byWhom.All() {
 		got += fmt.Sprintf("%s %d ", p, n.UID)
 	}
 
-	if len(b.byWhom) != 3 || !strings.Contains(got, "pbx.example 7 ") ||
+	if b.byWhom.Len() != 3 || !strings.Contains(got, "pbx.example 7 ") ||
 		!strings.Contains(got, "10.0.0.2/32 5 ") || !strings.Contains(got, "10.0.0.4/32 7 ") {
 		t.Errorf("loaded %s", got)
 	}

@@ -69,11 +69,7 @@ func (k *Keeper) loadRow(r journal.Row) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	_, known := k.byWhom[s]
-	_, changed := k.unsent[s]
-	if !known && !changed {
-		k.byWhom[s] = k.resume(a)
-	}
+	k.byWhom.Adopt(s, k.resume(a))
 }
 
 // saveAnew marks all rows as unsaved, because the journal has lost them.
@@ -82,9 +78,7 @@ func (k *Keeper) saveAnew() {
 	defer k.mu.Unlock()
 
 	k.names.saved = nil
-	for s := range k.byWhom {
-		k.unsent[s] = struct{}{}
-	}
+	k.byWhom.SaveAnew()
 }
 
 // Save hands the unsaved allowances to the journal. It does not wait.
@@ -100,23 +94,7 @@ func (k *Keeper) save(take func([]journal.Row) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	if len(k.unsent) == 0 {
-		return
-	}
-
-	// A row without a value is deleted from the journal.
-	var rows []journal.Row
-	for s := range k.unsent {
-		r := journal.Row{Key: []byte(allowanceKey + s.String())}
-		if a, ok := k.byWhom[s]; ok {
-			r.Value, _ = json.Marshal(a) // numbers, texts and a time: it cannot fail
-		}
-		rows = append(rows, r)
-	}
-
-	if take(rows) {
-		clear(k.unsent)
-	}
+	k.byWhom.Save(take)
 }
 
 // nameRows holds the addresses of names as the journal has them. After a restart, they protect the

@@ -59,23 +59,23 @@ type Keeper struct {
 	options Options
 	telling sync.Mutex // so that an older list never comes after a newer one
 
-	mu       sync.Mutex // guards what follows
-	byPrefix map[netip.Prefix]Denial
-	unsent   map[netip.Prefix]struct{} // changed since the journal accepted them
-	loaded   bool                      // the journal was read
+	mu     sync.Mutex // guards what follows
+	denied *journal.Records[netip.Prefix, Denial]
+	loaded bool // the journal was read
 }
 
 // New returns a keeper. Load must be called before Run.
 func New(o Options) *Keeper {
 	k := &Keeper{
-		options: o, byPrefix: make(map[netip.Prefix]Denial),
-		unsent: make(map[netip.Prefix]struct{}),
+		options: o,
+		denied: journal.NewRecords[netip.Prefix, Denial](func(p netip.Prefix) string {
+			return rowKey + p.String()
+		}),
 	}
 
 	// The journal may be a new one, so these count as unsaved.
 	for p, d := range o.Denied {
-		k.byPrefix[p] = d
-		k.unsent[p] = struct{}{}
+		k.denied.Put(p, d)
 	}
 	return k
 }
@@ -102,28 +102,29 @@ func (d Denial) Text() string {
 
 // Add denies a prefix, or gives it another note. It returns [ErrFull] if there is no room.
 func (k *Keeper) Add(p netip.Prefix, d Denial) error {
-	k.mu.Lock()
-	_, known := k.byPrefix[p]
-	if !known && len(k.byPrefix) >= Most {
-		k.mu.Unlock()
+	if !k.put(p, d) {
 		return ErrFull
 	}
-	k.byPrefix[p] = d
-	k.unsent[p] = struct{}{}
-	k.mu.Unlock()
-
 	k.tell()
 	return nil
+}
+
+// put stores a denial, and reports whether there is room.
+func (k *Keeper) put(p netip.Prefix, d Denial) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	if k.denied.Len() >= Most && !k.denied.Has(p) {
+		return false
+	}
+	k.denied.Put(p, d)
+	return true
 }
 
 // Remove removes a prefix that Add denied. It returns what it was, and false if it was not denied.
 func (k *Keeper) Remove(p netip.Prefix) (Denial, bool) {
 	k.mu.Lock()
-	old, ok := k.byPrefix[p]
-	if ok {
-		delete(k.byPrefix, p)
-		k.unsent[p] = struct{}{}
-	}
+	old, ok := k.denied.Delete(p)
 	k.mu.Unlock()
 
 	if ok {
@@ -137,7 +138,7 @@ func (k *Keeper) All() map[netip.Prefix]Denial {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	return maps.Clone(k.byPrefix)
+	return k.denied.Clone()
 }
 
 // List returns what is denied in the form of the config, in the order of the prefixes.
@@ -197,11 +198,7 @@ func (k *Keeper) loadRow(r journal.Row) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	_, known := k.byPrefix[p]
-	_, changed := k.unsent[p]
-	if !known && !changed {
-		k.byPrefix[p] = d
-	}
+	k.denied.Adopt(p, d)
 }
 
 // Save hands the unsaved denials to the journal. It does not wait.
@@ -212,23 +209,7 @@ func (k *Keeper) Save() {
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.unsent) == 0 {
-		return
-	}
-
-	// A row without a value is deleted from the journal.
-	var rows []journal.Row
-	for p := range k.unsent {
-		r := journal.Row{Key: []byte(rowKey + p.String())}
-		if d, ok := k.byPrefix[p]; ok {
-			r.Value, _ = json.Marshal(d) // numbers, texts and a time: it cannot fail
-		}
-		rows = append(rows, r)
-	}
-
-	if k.options.Journal.Save(rows) {
-		clear(k.unsent)
-	}
+	k.denied.Save(k.options.Journal.Save)
 }
 
 // Run saves changes until ctx ends.
@@ -258,12 +239,10 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// saveAnew marks all rows as unsaved, because the journal has lost them.
+// saveAnew has Save hand over all denials, because the journal has lost them.
 func (k *Keeper) saveAnew() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	for p := range k.byPrefix {
-		k.unsent[p] = struct{}{}
-	}
+	k.denied.SaveAnew()
 }
