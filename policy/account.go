@@ -62,6 +62,7 @@ type pair struct {
 	pardon        uint8 // the number of the latest pardon of its source, see applyPardon
 	excusedProven uint8 // of the excused, those that were proven
 	rate          uint8 // failures in the minute
+	rateProven    uint8 // those of them that were proven; not saved, since they matter for a minute
 	flags         uint8
 	// failures before its latest successes, less one for each success without any: see
 	// suspectSpoofing

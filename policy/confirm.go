@@ -199,6 +199,7 @@ func (e *Engine) confirmAttempt(k key, t *tentative) {
 	e.identifyAgain(&a)
 	if t.fate == fateExcused {
 		p.excusedProven = bump(p.excusedProven, 1)
+		p.rateProven = bump(p.rateProven, 1)
 		e.confirmPassed(k, &t.ev)
 		return
 	}
@@ -210,7 +211,7 @@ func (e *Engine) weighAgain(a *attempt, t *tentative, shared *site) {
 	if t.rule == RuleNone {
 		a.ev.Weight = e.weightOf(a.ev.Kind, a.ev.Unknown, a.ev.Service)
 
-		// What others forged may have kept it from being let pass.
+		// What others forged may have kept it from being let pass. It counts in the minute once.
 		a.pair.rate = max(a.pair.rate, 1) - 1
 		if e.misconfigured(a) {
 			e.stats.Excused++

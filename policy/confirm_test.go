@@ -149,6 +149,44 @@ func TestConfirmedPhoneWithAnOldPassword(t *testing.T) {
 	}
 }
 
+// TestForgedFailuresAtAStalePhone: whatever is forged in its name, a phone with an old password is not
+// held to account for its own failures, which are few.
+func TestForgedFailuresAtAStalePhone(t *testing.T) {
+	for name, own := range map[string]func(l *lab, o Observation){
+		"over UDP, confirmed": func(l *lab, o Observation) { l.proven(o) },
+		"over TCP":            func(l *lab, o Observation) { l.feed(overStream(o)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.feed(registered(phone))
+			for range 60 {
+				for range 30 {
+					l.feed(witnessed(wrong(phone, "1007")))
+				}
+				own(l, wrong(phone, "1007"))
+				l.wait(20 * time.Second)
+			}
+			l.noBan()
+		})
+	}
+}
+
+// TestConfirmedGuesserOfItsOwnAccount: what is let pass of an account is limited for attempts that are
+// confirmed, too.
+func TestConfirmedGuesserOfItsOwnAccount(t *testing.T) {
+	l := newLab(t)
+	l.feed(registered(phone))
+	l.proven(repeat(perMinute, wrong(phone, "1007"))...)
+	l.noBan()
+	if n := l.e.Stats().Excused; n != perMinute {
+		t.Fatalf("%d are let pass", n)
+	}
+	l.proven(repeat(7, wrong(phone, "1007"))...)
+	if l.count(ActionBan, RuleProvenScore) != 1 || !l.isBanned(phone) {
+		t.Errorf("got %v", l.told())
+	}
+}
+
 // TestConfirmedGuesserAtAPhone: who guesses others' accounts at the address of a phone that proved
 // itself is told as certain, and banned from the SIP ports for ten minutes.
 func TestConfirmedGuesserAtAPhone(t *testing.T) {

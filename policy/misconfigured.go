@@ -44,11 +44,7 @@ func (e *Engine) misconfigured(a *attempt) bool {
 		return false
 	}
 
-	if p.rate == 0 || e.sec-p.minuteAt >= 60 {
-		p.minuteAt, p.rate = e.sec, 0
-	}
-	p.rate = bump(p.rate, 1)
-	if int(p.rate) > limit {
+	if int(p.countRate(e.sec, a.ev.Proven())) > limit {
 		return false
 	}
 
@@ -59,6 +55,22 @@ func (e *Engine) misconfigured(a *attempt) bool {
 	}
 	e.failsOn(a)
 	return true
+}
+
+// countRate counts a failure of an account, and returns how many there were in the minute. What is
+// forged in the name of a stale phone must not make its own failures too many, so those that are proven
+// count by themselves.
+func (p *pair) countRate(now uint32, proven bool) uint8 {
+	if p.rate == 0 || now-p.minuteAt >= 60 {
+		p.minuteAt, p.rate, p.rateProven = now, 0, 0
+	}
+	p.rate = bump(p.rate, 1)
+	if !proven {
+		return p.rate
+	}
+
+	p.rateProven = bump(p.rateProven, 1)
+	return p.rateProven
 }
 
 // excusedPerMinute returns how many failures a minute of an attempt's account are let pass, 0 if

@@ -228,7 +228,7 @@ func sameLasting(t rapid.TB, a, b *Engine) {
 			}
 			p.dropStale(e.sec)
 			p.flags &^= pairChallenged
-			p.pardon = 0
+			p.pardon, p.rateProven = 0, 0
 			return p
 		}
 		return get(a, ra) == get(b, rb)

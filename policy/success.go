@@ -137,7 +137,8 @@ func (e *Engine) forgiveAccount(s *source, p *pair, by Chooser) {
 		return
 	}
 
-	p.fails, p.provenFails, p.excused, p.excusedProven, p.failAt, p.rate = 0, 0, 0, 0, 0, 0
+	p.fails, p.provenFails, p.excused, p.excusedProven, p.failAt = 0, 0, 0, 0, 0
+	p.rate, p.rateProven = 0, 0
 	p.flags &^= pairProven
 	s.uncountFailed(p)
 }
