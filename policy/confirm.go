@@ -91,14 +91,13 @@ func (e *Engine) keepSuccess(k key, s *source, o *Observation) {
 }
 
 func (e *Engine) putTentative(tk tentativeKey, t tentative) {
-	r := e.tentatives.Get(tk)
-	if r == 0 {
-		if e.tentatives.Full() {
-			e.tentatives.Remove(e.tentatives.Victim())
-		}
-		r = e.tentatives.Add(tk, only)
+	// Two at the same time cannot be told apart, and one of them may be forged: neither is confirmed.
+	if r := e.tentatives.Get(tk); r != 0 {
+		e.tentatives.Val(r).fate = fateNone
+		return
 	}
-	*e.tentatives.Val(r) = t
+
+	*e.tentatives.Val(e.tentatives.Add(tk, only)) = t
 }
 
 func tentativeKeyOf(k key, o *Observation) tentativeKey {
