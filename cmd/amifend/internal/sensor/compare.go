@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amifend/amifend/ami"
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/clock"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
@@ -68,6 +69,7 @@ func (s *Sensor) look(ctx context.Context, pbxs map[*stream.Session]*pbx) {
 		}
 		pbxs[one].prepare()
 	}
+
 	s.locate(sessions)
 	for _, p := range pbxs {
 		p.placed, p.shared = false, false
@@ -95,7 +97,7 @@ func (s *Sensor) look(ctx context.Context, pbxs map[*stream.Session]*pbx) {
 	}
 	now := s.Clock.Now()
 	for _, one := range sessions {
-		pbxs[one].conclude(now, err)
+		pbxs[one].conclude(now, one.Status(), err)
 	}
 	s.report(ctx, sessions, pbxs)
 }
@@ -117,31 +119,13 @@ func (p *pbx) prepare() {
 	p.gaps, p.begun = st.Gaps, true
 }
 
-// conclude takes the events, and finds who is silent.
-func (p *pbx) conclude(now int64, unread error) {
+// conclude takes the events, and finds who is silent. unread is why the counters were not all read.
+func (p *pbx) conclude(now int64, st ami.Status, unread error) {
 	counts, complete := p.session.TakeExplained()
 	p.silent = nil
-	st := p.session.Status()
-	switch {
-	case !p.begun || !connected(st) || st.Gaps != p.gaps:
+	if p.why = p.whyNot(st, complete, unread); p.why != "" {
+		// Refusals may have been counted whose events are thrown away here.
 		p.begun = false
-		p.why = "the AMI session is down"
-		return
-	case !complete:
-		p.begun = false // more addresses than are remembered
-		p.why = "more addresses than it can remember"
-		return
-	case p.session.ChanSIP():
-		p.why = "chan_sip: its answers are not those of PJSIP"
-		return
-	case !p.placed:
-		p.why = "no address of it is known: write addresses into its [[server]]"
-		return
-	case p.shared:
-		p.why = "another PBX answers from the same address"
-		return
-	case unread != nil:
-		p.why = "the kernel's counters cannot be read: " + unread.Error()
 		return
 	}
 
@@ -157,8 +141,29 @@ func (p *pbx) conclude(now int64, unread error) {
 	}
 }
 
+// whyNot returns why nothing can be concluded from the sums; "": it can.
+func (p *pbx) whyNot(st ami.Status, complete bool, unread error) string {
+	switch {
+	case !p.begun || !connected(st) || st.Gaps != p.gaps:
+		return "the AMI session is down"
+	case !complete:
+		return "more addresses than it can remember"
+	case p.session.ChanSIP():
+		return "chan_sip: its answers are not those of PJSIP"
+	case !p.placed:
+		return "no address of it is known: write addresses into its [[server]]"
+	case p.shared:
+		return "another PBX answers from the same address"
+	case unread != nil:
+		return "the kernel's counters cannot be read: " + unread.Error()
+	}
+	return ""
+}
+
 // report raises conditions, has the silent watched, and shows the state.
-func (s *Sensor) report(ctx context.Context, sessions []*stream.Session, pbxs map[*stream.Session]*pbx) {
+func (s *Sensor) report(
+	ctx context.Context, sessions []*stream.Session, pbxs map[*stream.Session]*pbx,
+) {
 	var names []string
 	status := make([]ServerStatus, 0, len(sessions))
 	for _, one := range sessions {
@@ -211,9 +216,9 @@ func alert(server string, found []refusals.Silent) alerts.Alert {
 	if worst.Stream {
 		over = "TCP"
 	}
-	text := fmt.Sprintf("server %s refused %d requests over %s from %s or in its name, and raised no event "+
-		"of %d of them: somebody hides requests from Asterisk's log", server, worst.Refused, over,
-		worst.Addr, worst.Unseen)
+	text := fmt.Sprintf("server %s refused %d requests over %s from %s or in its name, and raised "+
+		"no event of %d of them: somebody hides requests from Asterisk's log", server, worst.Refused,
+		over, worst.Addr, worst.Unseen)
 	if more := len(found) - 1; more > 0 {
 		text += fmt.Sprintf("; and %d more addresses", more)
 	}

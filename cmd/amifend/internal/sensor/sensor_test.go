@@ -188,6 +188,38 @@ func TestOff(t *testing.T) {
 	}
 }
 
+// Whatever keeps a look from a conclusion begins the sums anew: refusals were counted, and their events
+// are thrown away, so that going on would accuse phones.
+func TestNoConclusionBeginsAnew(t *testing.T) {
+	phone := refusals.Key{Addr: netip.MustParseAddr("192.0.2.9")}
+	up := ami.Status{Phase: ami.PhaseConnected}
+	for name, tt := range map[string]struct {
+		change func(p *pbx)
+		unread error
+	}{
+		"the kernel's counters were read in part":   {func(*pbx) {}, firewall.ErrGone},
+		"another PBX answers from the same address": {func(p *pbx) { p.shared = true }, nil},
+		"no address is known":                       {func(p *pbx) { p.placed = false }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, sessions := newSensor(t, &recorder{}, nil, protect.Server{Name: "pbx", Host: "192.0.2.1"})
+			p := &pbx{session: sessions[0], judge: refusals.New(), begun: true, placed: true}
+			p.session.TakeExplained() // begins to count
+			p.conclude(1, up, nil)
+			if !p.begun || p.silent != nil {
+				t.Fatalf("%+v", p)
+			}
+
+			p.judge.Refused(phone, 50)
+			tt.change(p)
+			p.conclude(2, up, tt.unread)
+			if p.begun || p.why == "" || len(p.silent) != 0 {
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+}
+
 func TestAlertText(t *testing.T) {
 	a := alert("pbx", []refusals.Silent{
 		{Key: refusals.Key{Addr: netip.MustParseAddr("192.0.2.9"), Stream: true}, Refused: 9, Unseen: 7}, {},
