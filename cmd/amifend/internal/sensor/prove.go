@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -117,7 +118,8 @@ func (p *prover) tellStrays() {
 			key := alerts.Key(alerts.AnswersLedAstray, one.Name())
 			if _, known := p.toldOf[k]; known || len(p.toldOf) < mostStrays {
 				p.toldOf[k] = now
-				key = alerts.Key(alerts.AnswersLedAstray, one.Name(), k.to.String(), fmt.Sprint(k.spoofed))
+				key = alerts.Key(alerts.AnswersLedAstray, one.Name(), k.to.String(),
+					fmt.Sprint(k.spoofed))
 			}
 			p.Alerts.Raise(key, strayAlert(one.Name(), found), alerts.Span{})
 		}
@@ -130,19 +132,19 @@ func strayAlert(server string, found nonce.Stray) alerts.Alert {
 	answers := wording.Count(int(found.Answers), "refusal")
 	a := alerts.Alert{
 		Kind: alerts.AnswersLedAstray, Server: server, Source: found.Name.String(),
-		Text: fmt.Sprintf("server %s sent %s within a minute to %s, and the requests came from %s: their "+
-			"sender has them sent there (maddr in the Via), which no phone does", server, answers,
-			found.To, found.Name),
-		Do: "nothing at once: look at what sends from the address that the requests came from, unless it is " +
-			"forged",
+		Text: fmt.Sprintf("server %s sent %s within a minute to %s, and the requests came from %s: "+
+			"their sender has them sent there (maddr in the Via), which no phone does", server,
+			answers, found.To, found.Name),
+		Do: "nothing at once: look at what sends from the address that the requests came from, " +
+			"unless it is forged",
 	}
 	if found.Spoofed() {
 		a.Source = found.To.String()
-		a.Text = fmt.Sprintf("server %s sent %s within a minute to %s, and their requests came from %d "+
-			"addresses or more, the last from %s: somebody forges these addresses, and likely reads the "+
-			"answers there", server, answers, found.To, found.Names, found.Name)
-		a.Do = "deny the address that reads the answers (amifend deny add), unless it is one of yours; bans of " +
-			"the forged addresses do not reach the attacker"
+		a.Text = fmt.Sprintf("server %s sent %s within a minute to %s, and their requests came from "+
+			"%d addresses or more, the last from %s: somebody forges these addresses, and likely "+
+			"reads the answers there", server, answers, found.To, found.Names, found.Name)
+		a.Do = "deny the address that reads the answers (amifend deny add), unless it is one of " +
+			"yours; bans of the forged addresses do not reach the attacker"
 	}
 	return a
 }
@@ -182,12 +184,13 @@ func (s *Sensor) prove(ctx context.Context) error {
 		defer cancel()
 		done <- log.Run(ctx)
 	}()
-	p.decideAll(ctx, log)
-	return <-done
+	failed := p.decideAll(ctx, log)
+	cancel() // Run may notice the same error only with the next refusal
+	return errors.Join(failed, <-done)
 }
 
-// decideAll decides claims until ctx ends.
-func (p *prover) decideAll(ctx context.Context, log challengeLog) {
+// decideAll decides claims until ctx ends or the log fails.
+func (p *prover) decideAll(ctx context.Context, log challengeLog) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	due := time.NewTimer(time.Hour)
@@ -196,7 +199,7 @@ func (p *prover) decideAll(ctx context.Context, log challengeLog) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case c := <-p.Witness.claims:
 			if len(p.wait) == 0 {
 				due.Reset(p.left(c))
@@ -206,12 +209,15 @@ func (p *prover) decideAll(ctx context.Context, log challengeLog) {
 			}
 			continue
 		case <-due.C:
-			p.decide(log)
+			if err := p.decide(log); err != nil {
+				return err
+			}
 		case <-tick.C:
 			if err := log.Drain(p.publish); err != nil {
-				return // Run fails of the same
+				return err
 			}
 		}
+
 		if len(p.wait) > 0 {
 			due.Reset(p.left(p.wait[0]))
 		}
@@ -224,14 +230,14 @@ func (p *prover) left(c claim) time.Duration {
 }
 
 // decide decides the claims that waited long enough.
-func (p *prover) decide(log challengeLog) {
+func (p *prover) decide(log challengeLog) error {
 	now := p.Clock.Now()
 	n := 0
 	for n < len(p.wait) && now-p.wait[n].seen.At >= int64(claimTime) {
 		n++
 	}
 	if n == 0 {
-		return
+		return nil
 	}
 
 	// Whatever left before these events is read now.
@@ -245,12 +251,10 @@ func (p *prover) decide(log challengeLog) {
 		}
 	})
 	p.wait = append(p.wait[:0], p.wait[n:]...)
-	if err != nil {
-		return
-	}
 	if proven > 0 {
 		p.change(func(st *Status) { st.Proven += uint64(proven) })
 	}
+	return err
 }
 
 // proves reports whether the sender of an event is certain.

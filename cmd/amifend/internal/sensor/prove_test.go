@@ -1,6 +1,7 @@
 package sensor
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -94,7 +95,9 @@ func TestProve(t *testing.T) {
 				Kind: policy.KindChallengeResponseFailed, Service: policy.ServicePJSIP, Confirmable: true,
 			}
 			p.wait = append(p.wait, claim{o, n}, claim{o, nonce.Nonce{Second: second}})
-			p.decide(drained{p})
+			if err := p.decide(drained{p}); err != nil {
+				t.Fatal(err)
+			}
 			if len(out) != map[bool]int{true: 1}[tt.want] || s.Status().Proven != uint64(len(out)) {
 				t.Fatalf("%d are told, %+v", len(out), s.Status())
 			}
@@ -118,7 +121,8 @@ func TestProve(t *testing.T) {
 
 // A claim waits until what left before its event is read, and one that waited too long is dropped.
 func TestClaimsWait(t *testing.T) {
-	s, _ := newSensor(t, &recorder{}, make(chan stream.Sighting, 1), protect.Server{Name: "pbx", Host: "192.0.2.1"})
+	s, _ := newSensor(t, &recorder{}, make(chan stream.Sighting, 1),
+		protect.Server{Name: "pbx", Host: "192.0.2.1"})
 	s.Witness = NewWitness()
 	p := newProver(s)
 	now := s.Clock.Now()
@@ -126,12 +130,32 @@ func TestClaimsWait(t *testing.T) {
 		{seen: policy.Observation{At: now - int64(time.Minute)}},
 		{seen: policy.Observation{At: now + int64(time.Hour)}},
 	}
-	p.decide(drained{p})
+	if err := p.decide(drained{p}); err != nil {
+		t.Fatal(err)
+	}
 	if len(p.wait) != 1 || p.left(p.wait[0]) < 59*time.Minute {
 		t.Errorf("%d wait", len(p.wait))
 	}
 	for range mostClaims + 1 {
 		s.Witness.Claim(policy.Observation{}, nonce.Nonce{}) // it does not wait
+	}
+}
+
+// broken is a log of challenges that fails.
+type broken struct{}
+
+var errBroken = errors.New("broken")
+
+func (broken) Drain(func()) error { return errBroken }
+
+// A log that fails ends the prover, which is then started again: without that, nothing is proven until
+// the next refusal.
+func TestProverEndsWithItsLog(t *testing.T) {
+	s, _ := newSensor(t, &recorder{}, nil, protect.Server{Name: "pbx", Host: "192.0.2.1"})
+	s.Witness = NewWitness()
+	s.Witness.Claim(policy.Observation{}, nonce.Nonce{})
+	if err := newProver(s).decideAll(t.Context(), broken{}); !errors.Is(err, errBroken) {
+		t.Errorf("got %v", err)
 	}
 }
 
