@@ -157,16 +157,18 @@ func (s *Sensor) Run(ctx context.Context) {
 	}
 
 	var parts sync.WaitGroup
-	parts.Go(func() {
-		if s.Table.Sensor().Logs {
-			owner.KeepRunning(ctx, s.Log, "kernel sensor: reader of answers", func() error { return s.read(ctx) })
-		}
-	})
-	parts.Go(func() {
-		if s.Table.Sensor().Logs && s.Witness != nil {
-			owner.KeepRunning(ctx, s.Log, "kernel sensor: reader of nonces", func() error { return s.prove(ctx) })
-		}
-	})
+	keep := func(what string, run func(context.Context) error) {
+		parts.Go(func() {
+			owner.KeepRunning(ctx, s.Log, "kernel sensor: "+what, func() error { return run(ctx) })
+		})
+	}
+	logs := s.Table.Sensor().Logs
+	if logs {
+		keep("reader of answers", s.read)
+	}
+	if logs && s.Witness != nil {
+		keep("reader of nonces", s.prove)
+	}
 	parts.Go(func() { s.compare(ctx) })
 	parts.Wait()
 
