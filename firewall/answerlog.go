@@ -110,7 +110,7 @@ func (l *AnswerLog) Run(ctx context.Context, visit func(*Answer)) error {
 	defer stop()
 
 	for ctx.Err() == nil {
-		b, err := l.receive()
+		b, err := receive(l.conn, l.buf)
 		switch {
 		case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
@@ -132,22 +132,6 @@ func (l *AnswerLog) Run(ctx context.Context, visit func(*Answer)) error {
 		}
 	}
 	return nil
-}
-
-// receive returns the next datagram, which is valid until the next call.
-func (l *AnswerLog) receive() ([]byte, error) {
-	raw, err := l.conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-
-	var n int
-	var failed error
-	err = raw.Read(func(fd uintptr) bool {
-		n, _, failed = unix.Recvfrom(int(fd), l.buf, 0)
-		return failed != unix.EAGAIN && failed != unix.EINTR
-	})
-	return l.buf[:max(n, 0)], errors.Join(err, failed)
 }
 
 // Lost returns how often answers were lost because they were not read in time. It may be called from

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
@@ -140,24 +139,9 @@ func (t *Table) Denied(ctx context.Context) (Denied, error) {
 	}
 	defer t.readMu.Unlock()
 
-	obj, err := t.read.GetObject(t.deniedCounter())
+	counter, err := t.readCounter(counterDenied, "read the counter of denied packets")
 	if err != nil {
-		return Denied{}, readError("read the counter of denied packets", err)
-	}
-	named, ok := obj.(*nftables.NamedObj)
-	if !ok {
-		return Denied{}, fmt.Errorf("read the counter of denied packets: got a %T", obj)
-	}
-
-	counter, ok := named.Obj.(*expr.Counter)
-	if !ok {
-		return Denied{}, fmt.Errorf("read the counter of denied packets: got a %T", named.Obj)
+		return Denied{}, err
 	}
 	return Denied{Packets: counter.Packets, Bytes: counter.Bytes}, nil
-}
-
-// deniedCounter is an object of the table, not of its rules: it keeps its count when the rules are
-// replaced.
-func (t *Table) deniedCounter() *nftables.NamedObj {
-	return counterObject(t.table, counterDenied)
 }

@@ -60,7 +60,7 @@ func (d *dumper) ask(kind uint16, flags netlink.HeaderFlags, attrs []byte, visit
 	// An error of visit does not end the answer: what is left of it would be taken for the next one.
 	var failed error
 	for {
-		answer, err := d.receive()
+		answer, err := receive(d.conn, d.buf)
 		if err != nil {
 			return err
 		}
@@ -80,23 +80,20 @@ func (d *dumper) ask(kind uint16, flags netlink.HeaderFlags, attrs []byte, visit
 	}
 }
 
-// receive returns the next datagram, which is valid until the next call.
-func (d *dumper) receive() (answer []byte, err error) {
-	raw, err := d.conn.SyscallConn()
+// receive returns the next datagram, which lies in buf.
+func receive(c *netlink.Conn, buf []byte) ([]byte, error) {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
 
+	var n int
 	var failed error
 	err = raw.Read(func(fd uintptr) bool {
-		n, _, err := unix.Recvfrom(int(fd), d.buf, 0)
-		if err == unix.EAGAIN || err == unix.EINTR {
-			return false
-		}
-		answer, failed = d.buf[:max(n, 0)], err
-		return true
+		n, _, failed = unix.Recvfrom(int(fd), buf, 0)
+		return failed != unix.EAGAIN && failed != unix.EINTR
 	})
-	return answer, errors.Join(err, failed)
+	return buf[:max(n, 0)], errors.Join(err, failed)
 }
 
 // messages returns the messages of a datagram: header and payload.
@@ -169,6 +166,13 @@ func number(b []byte) uint64 {
 	return binary.BigEndian.Uint64(b)
 }
 
+// countedPackets returns how many packets an element of a set with a counter has counted. Our sets have
+// one expression: the counter.
+func countedPackets(attrs []byte) uint64 {
+	return number(attribute(attrs, unix.NFTA_SET_ELEM_EXPR, unix.NFTA_EXPR_DATA,
+		unix.NFTA_COUNTER_PACKETS))
+}
+
 // generation returns the number of the ruleset's latest transaction.
 func (d *dumper) generation() (gen uint32, err error) {
 	err = d.ask(unix.NFT_MSG_GETGEN, 0, nil, func(data []byte) error {
@@ -186,11 +190,13 @@ func (d *dumper) generation() (gen uint32, err error) {
 	return gen, err
 }
 
-// elements appends the elements of a set to a list, as one walk of the kernel finds them.
-func (d *dumper) elements(e *Elements, table string, set int) error {
+// each calls visit with the attributes of each element of a set, as one walk of the kernel finds them.
+// They are valid until visit returns. After an error of visit, it is not called again. The caller holds
+// the lock.
+func (d *dumper) each(table, set string, visit func(attrs []byte) error) error {
 	request, err := netlink.MarshalAttributes([]netlink.Attribute{
 		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: []byte(table + "\x00")},
-		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: []byte(e.sets[set].name + "\x00")},
+		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: []byte(set + "\x00")},
 	})
 	if err != nil {
 		return err
@@ -201,15 +207,24 @@ func (d *dumper) elements(e *Elements, table string, set int) error {
 		if len(data) < nfgenmsg {
 			return errCut
 		}
-		list := attribute(data[nfgenmsg:], unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		for _, one := range attributes(list) {
-			p, err := e.sets[set].unpack(one)
-			if err != nil {
+		for _, one := range attributes(attribute(data[nfgenmsg:], unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+			if err := visit(one); err != nil {
 				return err
 			}
-			p.set = uint8(set)
-			e.all = append(e.all, p)
 		}
+		return nil
+	})
+}
+
+// elements appends the elements of a set to a list, as one walk of the kernel finds them.
+func (d *dumper) elements(e *Elements, table string, set int) error {
+	return d.each(table, e.sets[set].name, func(attrs []byte) error {
+		p, err := e.sets[set].unpack(attrs)
+		if err != nil {
+			return err
+		}
+		p.set = uint8(set)
+		e.all = append(e.all, p)
 		return nil
 	})
 }
@@ -225,33 +240,20 @@ type end struct {
 // library needs hundreds. It reports whether each is an address: nft(8), for one, adds elements that
 // stand for all others.
 func (d *dumper) ends(table string, set *nftables.Set) (all []end, ok bool, err error) {
-	request, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: []byte(table + "\x00")},
-		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: []byte(set.Name + "\x00")},
-	})
-	if err != nil {
-		return nil, false, err
-	}
-
 	d.mu.Lock()
 	defer d.mu.Unlock()
+
 	ok = true
-	err = d.ask(unix.NFT_MSG_GETSETELEM, netlink.Dump, request, func(data []byte) error {
-		const nfgenmsg = 4
-		if len(data) < nfgenmsg {
-			return errCut
+	err = d.each(table, set.Name, func(attrs []byte) error {
+		key := attribute(attrs, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)
+		addr, isAddr := netip.AddrFromSlice(key)
+		if ok = ok && isAddr; !ok {
+			return nil
 		}
-		list := attribute(data[nfgenmsg:], unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		for _, one := range attributes(list) {
-			key := attribute(one, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)
-			addr, isAddr := netip.AddrFromSlice(key)
-			if ok = ok && isAddr; !ok {
-				return nil
-			}
-			flags := attribute(one, unix.NFTA_SET_ELEM_FLAGS)
-			isEnd := len(flags) >= 4 && binary.BigEndian.Uint32(flags)&unix.NFT_SET_ELEM_INTERVAL_END != 0
-			all = append(all, end{addr: addr.As16(), is6: addr.Is6(), isEnd: isEnd})
-		}
+
+		flags := attribute(attrs, unix.NFTA_SET_ELEM_FLAGS)
+		isEnd := len(flags) >= 4 && binary.BigEndian.Uint32(flags)&unix.NFT_SET_ELEM_INTERVAL_END != 0
+		all = append(all, end{addr: addr.As16(), is6: addr.Is6(), isEnd: isEnd})
 		return nil
 	})
 	return all, ok, err

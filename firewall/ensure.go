@@ -124,15 +124,17 @@ func (t *Table) queueLayout() error {
 		s.ID = 0 // valid in this transaction only
 	}
 
-	c.AddObj(t.deniedCounter())
+	counters := []string{counterDenied}
 	for _, name := range t.feeds {
-		c.AddObj(t.feedCounter(name))
+		counters = append(counters, counterFeed+name)
 	}
 	if t.limits.Limits {
-		for _, name := range limiterCounters() {
-			c.AddObj(counterObject(t.table, name))
-		}
+		counters = append(counters, limiterCounters()...)
 	}
+	for _, name := range counters {
+		c.AddObj(counterObject(t.table, name))
+	}
+
 	discovery := t.discoverySet()
 	errs = append(errs, c.AddSet(discovery, discoveryElements()))
 	chains := t.rules(discovery)

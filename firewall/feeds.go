@@ -102,17 +102,9 @@ func (t *Table) FeedCounts(ctx context.Context) (map[string]Denied, error) {
 
 	out := make(map[string]Denied, len(t.feeds))
 	for _, name := range t.feeds {
-		obj, err := t.read.GetObject(t.feedCounter(name))
+		counter, err := t.readCounter(counterFeed+name, "read the counter of feed "+name)
 		if err != nil {
-			return nil, readError("read the counter of feed "+name, err)
-		}
-		named, ok := obj.(*nftables.NamedObj)
-		if !ok {
-			return nil, fmt.Errorf("read the counter of feed %s: got a %T", name, obj)
-		}
-		counter, ok := named.Obj.(*expr.Counter)
-		if !ok {
-			return nil, fmt.Errorf("read the counter of feed %s: got a %T", name, named.Obj)
+			return nil, err
 		}
 		out[name] = Denied{Packets: counter.Packets, Bytes: counter.Bytes}
 	}
@@ -126,14 +118,6 @@ func feedSet(table *nftables.Table, name string, is6 bool) *nftables.Set {
 		prefix = setFeed6
 	}
 	return intervalSet(table, prefix+name, is6, "amifend: dropped by a feed")
-}
-
-// feedCounter is an object of the table, like [Table.deniedCounter].
-func (t *Table) feedCounter(name string) *nftables.NamedObj {
-	return &nftables.NamedObj{
-		Table: t.table, Name: counterFeed + name, Type: nftables.ObjTypeCounter,
-		Obj: &expr.Counter{},
-	}
 }
 
 // feedSets returns the sets of all feeds.
@@ -179,7 +163,7 @@ func (t *Table) removeOldFeeds() error {
 		}
 
 		// Both sets of a feed have one counter, so the second finds none.
-		t.write.DeleteObject(t.feedCounter(feed))
+		t.write.DeleteObject(counterObject(t.table, counterFeed+feed))
 		if err := t.write.Flush(); err != nil && !ignorable(err) {
 			return kernelError("remove the counter of feed "+feed, err)
 		}

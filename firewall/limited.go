@@ -6,9 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -93,34 +90,19 @@ func (t *Table) LimitedOf(ctx context.Context, addr netip.Addr) (out []Limited, 
 
 // limited reads the elements of one set.
 func (d *dumper) limited(table, set string, visit func(Limited)) error {
-	request, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: []byte(table + "\x00")},
-		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: []byte(set + "\x00")},
-	})
-	if err != nil {
-		return err
-	}
+	return d.each(table, set, func(attrs []byte) error {
+		key := attribute(attrs, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)
+		addr, ok := netip.AddrFromSlice(key)
+		if !ok {
+			return fmt.Errorf("set %s: element with a key of %d bytes", set, len(key))
+		}
 
-	return d.ask(unix.NFT_MSG_GETSETELEM, netlink.Dump, request, func(data []byte) error {
-		const nfgenmsg = 4
-		if len(data) < nfgenmsg {
-			return errCut
-		}
-		list := attribute(data[nfgenmsg:], unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		for _, one := range attributes(list) {
-			key := attribute(one, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)
-			addr, ok := netip.AddrFromSlice(key)
-			if !ok {
-				return fmt.Errorf("set %s: element with a key of %d bytes", set, len(key))
-			}
-			left := number(attribute(one, unix.NFTA_SET_ELEM_EXPIRATION)) // ms
-			visit(Limited{
-				Source: LimitedPrefix(addr),
-				Packets: number(attribute(one, unix.NFTA_SET_ELEM_EXPR, unix.NFTA_EXPR_DATA,
-					unix.NFTA_COUNTER_PACKETS)),
-				Quiet: max(limitedTime-time.Duration(left)*time.Millisecond, 0),
-			})
-		}
+		left := number(attribute(attrs, unix.NFTA_SET_ELEM_EXPIRATION)) // ms
+		visit(Limited{
+			Source:  LimitedPrefix(addr),
+			Packets: countedPackets(attrs),
+			Quiet:   max(limitedTime-time.Duration(left)*time.Millisecond, 0),
+		})
 		return nil
 	})
 }
@@ -141,17 +123,9 @@ func (t *Table) LimiterCounts(ctx context.Context) (out LimiterCounts, err error
 		counterLimited: &out.Dropped, counterOver: &out.Passed,
 		counterStrangers: &out.StrangersDropped, counterStrangersPassed: &out.StrangersPassed,
 	} {
-		obj, err := t.read.GetObject(counterObject(t.table, name))
+		counter, err := t.readCounter(name, "read the counter "+name)
 		if err != nil {
-			return out, readError("read the counters of the limiter", err)
-		}
-		named, ok := obj.(*nftables.NamedObj)
-		if !ok {
-			return out, fmt.Errorf("read the counter %s: got a %T", name, obj)
-		}
-		counter, ok := named.Obj.(*expr.Counter)
-		if !ok {
-			return out, fmt.Errorf("read the counter %s: got a %T", name, named.Obj)
+			return out, err
 		}
 		*n = counter.Packets
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
@@ -138,9 +137,7 @@ func (l Limiter) withDefaults() Limiter {
 // openLimiter finds out what the kernel can do of the limiter.
 func (t *Table) openLimiter(l Limiter) error {
 	t.limiter = l.withDefaults()
-	scratch := &nftables.Table{
-		Name: fmt.Sprintf("amifend-probe-%d", os.Getpid()), Family: nftables.TableFamilyINet,
-	}
+	scratch := scratchTable()
 
 	// Requests over TCP need more of the kernel than the rest.
 	for _, step := range []struct {
@@ -151,9 +148,10 @@ func (t *Table) openLimiter(l Limiter) error {
 		{&t.limits.Limits, false, "limit packets by their source"},
 		{&t.limits.Streams, true, "read requests over TCP (Linux 5.16)"},
 	} {
-		err := t.tryLimiter(&limiterRules{
+		r := &limiterRules{
 			Limiter: t.limiter, table: scratch, ports: t.ports.SIP, streams: step.streams,
-		})
+		}
+		err := tryLayout(t.write, scratch, r.sets(), limiterCounters(), r.chains())
 		if errors.Is(err, unix.EPERM) {
 			return kernelError("probe the kernel", err)
 		}
@@ -166,36 +164,6 @@ func (t *Table) openLimiter(l Limiter) error {
 	return nil
 }
 
-// tryLimiter lays the rules of the limiter out in their table, and removes it. No chain of it has a
-// hook.
-func (t *Table) tryLimiter(r *limiterRules) error {
-	c := t.write
-	c.AddTable(r.table)
-	c.DelTable(r.table) // a crash may have left it
-	c.AddTable(r.table)
-
-	var errs []error
-	for _, set := range r.sets() {
-		errs = append(errs, c.AddSet(set, nil))
-	}
-	for _, name := range limiterCounters() {
-		c.AddObj(counterObject(r.table, name))
-	}
-	chains := r.chains()
-	for _, ch := range chains {
-		c.AddChain(&nftables.Chain{Name: ch.name, Table: r.table})
-	}
-	for _, ch := range chains {
-		for _, exprs := range ch.rules {
-			c.AddRule(&nftables.Rule{
-				Table: r.table, Chain: &nftables.Chain{Name: ch.name, Table: r.table}, Exprs: exprs,
-			})
-		}
-	}
-	c.DelTable(r.table)
-	return errors.Join(append(errs, c.Flush())...)
-}
-
 // queueNoLimiter queues that the chains, sets and counters of a limiter go, if this table has none. A
 // table without our sets has none of our chains.
 func (t *Table) queueNoLimiter(s snapshot) {
@@ -205,26 +173,11 @@ func (t *Table) queueNoLimiter(s snapshot) {
 	r := t.limiterRules()
 	r.streams = true // the chains that any limiter has
 
-	// The rules go first: they refer to chains and sets. Those of chain sip are laid out anew.
+	// The rules of chain sip, which lead there, are laid out anew.
 	if sip := s.chains[chainSIP]; sip != nil {
 		t.write.FlushChain(sip)
 	}
-	for _, ch := range r.chains() {
-		if c := s.chains[ch.name]; c != nil {
-			t.write.FlushChain(c)
-		}
-	}
-	for _, ch := range r.chains() {
-		if c := s.chains[ch.name]; c != nil {
-			t.write.DelChain(c)
-		}
-	}
-
-	for _, set := range r.sets() {
-		if there := s.sets[set.Name]; there != nil {
-			t.write.DelSet(there)
-		}
-	}
+	t.queueRemoval(s, r.chains(), nil, r.sets())
 	for _, name := range limiterCounters() {
 		// One that is not there would end the transaction, so it is made first.
 		t.write.AddObj(counterObject(t.table, name))

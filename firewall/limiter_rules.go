@@ -55,12 +55,6 @@ func limiterCounters() []string {
 	return []string{counterLimited, counterOver, counterStrangers, counterStrangersPassed}
 }
 
-func counterObject(table *nftables.Table, name string) *nftables.NamedObj {
-	return &nftables.NamedObj{
-		Table: table, Name: name, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{},
-	}
-}
-
 // sets returns all sets of the limiter.
 func (r *limiterRules) sets() []*nftables.Set {
 	sets := []*nftables.Set{r.lease(setArmed), r.lease(setDrops)}
@@ -158,6 +152,7 @@ func (r *limiterRules) datagramPorts() (ports []PortRange) {
 
 // chains returns the chains with their rules. A chain comes before those that it jumps to.
 func (r *limiterRules) chains() []chainRules {
+	// What leaves: whoever gets an answer 100 is served.
 	chains := []chainRules{
 		{name: chainServed, rules: r.outgoing(), hook: nftables.ChainHookOutput},
 		{name: chainServedPassing, rules: r.outgoing(), hook: nftables.ChainHookForward},
@@ -166,16 +161,21 @@ func (r *limiterRules) chains() []chainRules {
 	if r.streams {
 		chains = append(chains, chainRules{name: chainServedTCP, rules: trying(innerHeader, 0)})
 	}
-	return append(chains,
-		chainRules{name: chainServe, rules: [][]expr.Any{
-			r.update(setServed, false, true), r.update(setServed, true, true),
-		}},
+	chains = append(chains, chainRules{name: chainServe, rules: [][]expr.Any{
+		r.update(setServed, false, true), r.update(setServed, true, true),
+	}})
+
+	// What comes in, from chain sip: see entry.
+	chains = append(chains,
 		chainRules{name: chainLimiterUDP, rules: datagrams()},
 		chainRules{name: chainLimiterTCP, rules: segments(r.streams)},
 		chainRules{name: chainLimitRequests, rules: r.limit(setMeter, chainStrangersRequests)},
 		chainRules{name: chainLimitSYNs, rules: r.limit(setMeterSYN, chainStrangersSYNs)},
 		chainRules{name: chainStrangersRequests, rules: r.strangers()},
-		chainRules{name: chainStrangersSYNs, rules: r.strangers()},
+		chainRules{name: chainStrangersSYNs, rules: r.strangers()})
+
+	// A packet beyond a limit is dropped or passes. It is counted either way.
+	return append(chains,
 		chainRules{name: chainManyStrangers, rules: [][]expr.Any{
 			append(dropping(), count(counterStrangers), verdict(expr.VerdictDrop)),
 			{count(counterStrangersPassed)},

@@ -16,11 +16,7 @@ import (
 //
 // The scratch table has no chain, so that it can do nothing to traffic.
 func probeUpdates(c *nftables.Conn) (bool, error) {
-	table := &nftables.Table{
-		Name:   fmt.Sprintf("amifend-probe-%d", os.Getpid()),
-		Family: nftables.TableFamilyINet,
-	}
-
+	table := scratchTable()
 	set := &nftables.Set{
 		Table: table, Name: "probe", KeyType: nftables.TypeIPAddr,
 		KeyByteOrder: binaryutil.BigEndian, HasTimeout: true,
@@ -28,10 +24,7 @@ func probeUpdates(c *nftables.Conn) (bool, error) {
 	timed, permanent := []byte{192, 0, 2, 1}, []byte{192, 0, 2, 2}
 	const before, after = 2 * time.Hour, time.Hour
 
-	// A crash may have left a table of this name. Deleting it needs one that is there.
-	c.AddTable(table)
-	c.DelTable(table)
-	c.AddTable(table)
+	addScratch(c, table)
 	err := c.AddSet(set, []nftables.SetElement{{Key: timed, Timeout: before}, {Key: permanent}})
 	if err := errors.Join(err, c.Flush()); err != nil {
 		return false, kernelError("probe the kernel", err)
@@ -55,4 +48,49 @@ func probeUpdates(c *nftables.Conn) (bool, error) {
 	}
 
 	return updated, nil
+}
+
+// scratchTable returns the table in which we find out what the kernel can do.
+func scratchTable() *nftables.Table {
+	return &nftables.Table{
+		Name: fmt.Sprintf("amifend-probe-%d", os.Getpid()), Family: nftables.TableFamilyINet,
+	}
+}
+
+// addScratch queues that a scratch table is there and empty. A crash may have left one, and a delete
+// must find something.
+func addScratch(c *nftables.Conn, table *nftables.Table) {
+	c.AddTable(table)
+	c.DelTable(table)
+	c.AddTable(table)
+}
+
+// tryLayout lays sets, counters and chains out in a scratch table, and removes it. No chain gets a hook,
+// so that they do nothing to traffic.
+func tryLayout(
+	c *nftables.Conn, table *nftables.Table, sets []*nftables.Set, counters []string,
+	chains []chainRules,
+) error {
+	addScratch(c, table)
+	var errs []error
+	for _, set := range sets {
+		errs = append(errs, c.AddSet(set, nil))
+	}
+	for _, name := range counters {
+		c.AddObj(counterObject(table, name))
+	}
+
+	// All chains come before the first rule, since rules jump to them.
+	for _, ch := range chains {
+		c.AddChain(&nftables.Chain{Name: ch.name, Table: table})
+	}
+	for _, ch := range chains {
+		chain := &nftables.Chain{Name: ch.name, Table: table}
+		for _, exprs := range ch.rules {
+			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
+		}
+	}
+
+	c.DelTable(table)
+	return errors.Join(append(errs, c.Flush())...)
 }

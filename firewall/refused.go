@@ -7,7 +7,6 @@ import (
 	"net/netip"
 
 	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,27 +46,12 @@ func (t *Table) Refused(ctx context.Context, visit func(Refusals)) error {
 
 // refusals reads the elements of one set.
 func (d *dumper) refusals(table, set string, visit func(Refusals)) error {
-	request, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: []byte(table + "\x00")},
-		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: []byte(set + "\x00")},
-	})
-	if err != nil {
-		return err
-	}
-
-	return d.ask(unix.NFT_MSG_GETSETELEM, netlink.Dump, request, func(data []byte) error {
-		const nfgenmsg = 4
-		if len(data) < nfgenmsg {
-			return errCut
+	return d.each(table, set, func(attrs []byte) error {
+		r, err := unpackRefusals(attrs)
+		if err != nil {
+			return fmt.Errorf("set %s: %w", set, err)
 		}
-		list := attribute(data[nfgenmsg:], unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		for _, one := range attributes(list) {
-			r, err := unpackRefusals(one)
-			if err != nil {
-				return fmt.Errorf("set %s: %w", set, err)
-			}
-			visit(r)
-		}
+		visit(r)
 		return nil
 	})
 }
@@ -85,8 +69,7 @@ func unpackRefusals(attrs []byte) (Refusals, error) {
 	r.Server, _ = netip.AddrFromSlice(key[:size])
 	r.To, _ = netip.AddrFromSlice(key[size : 2*size])
 	r.Stream = Protocol(key[2*size]) == TCP
-	r.Packets = number(attribute(attrs, unix.NFTA_SET_ELEM_EXPR, unix.NFTA_EXPR_DATA,
-		unix.NFTA_COUNTER_PACKETS))
+	r.Packets = countedPackets(attrs)
 	return r, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"time"
 
 	"github.com/google/nftables"
@@ -114,24 +113,12 @@ func (t *Table) able() SensorSupport {
 	return t.support
 }
 
-// sensorChains are the names of all chains of the sensor, those that jump first.
-func sensorChains() []string {
-	return []string{
-		chainAnswers, chainPassing, chainAnswersUDP, chainAnswersTCP, chainAnswersWS, chainRefused,
-		chainAccepted, chainWatched, chainChallenges, chainChallenged,
-	}
-}
-
 // sensorSets returns the sets of the sensor, none if there is no sensor.
 func (t *Table) sensorSets() []*nftables.Set {
 	if !t.able().Counts {
 		return nil
 	}
-	return []*nftables.Set{
-		refusedSet(t.table, false), refusedSet(t.table, true),
-		againSet(t.table, false), againSet(t.table, true),
-		watchedSet(t.table, false), watchedSet(t.table, true),
-	}
+	return t.sensorRules().sets()
 }
 
 // againSet has a key of the destination's address and the sequence number of a segment, which has the
@@ -176,12 +163,9 @@ func watchedSet(table *nftables.Table, is6 bool) *nftables.Set {
 }
 
 // probeSensor finds out how much of the sensor the kernel can do, by laying out its rules in a
-// scratch table. No chain of that has a hook, so that it can do nothing to traffic.
+// scratch table.
 func (t *Table) probeSensor() error {
-	scratch := &nftables.Table{
-		Name: fmt.Sprintf("amifend-probe-%d", os.Getpid()), Family: nftables.TableFamilyINet,
-	}
-	probe := sensorRules{table: scratch, group: t.group, ports: t.ports}
+	probe := sensorRules{table: scratchTable(), group: t.group, ports: t.ports}
 
 	// Each step needs the one before.
 	for _, step := range []struct {
@@ -201,7 +185,7 @@ func (t *Table) probeSensor() error {
 	} {
 		try := probe
 		step.with(&try)
-		err := t.tryRules(&try)
+		err := tryLayout(t.write, try.table, try.sets(), nil, try.chains())
 		if errors.Is(err, unix.EPERM) {
 			return kernelError("probe the kernel", err)
 		}
@@ -217,65 +201,46 @@ func (t *Table) probeSensor() error {
 	return nil
 }
 
-// tryRules lays rules out in their table, and removes it.
-func (t *Table) tryRules(r *sensorRules) error {
-	c := t.write
-	c.AddTable(r.table)
-	c.DelTable(r.table) // a crash may have left it
-	c.AddTable(r.table)
-
-	var errs []error
-	for _, is6 := range []bool{false, true} {
-		errs = append(errs, c.AddSet(refusedSet(r.table, is6), nil),
-			c.AddSet(againSet(r.table, is6), nil), c.AddSet(watchedSet(r.table, is6), nil))
-	}
-	chains := r.chains()
-	for _, ch := range chains {
-		c.AddChain(&nftables.Chain{Name: ch.name, Table: r.table})
-	}
-	for _, ch := range chains {
-		for _, exprs := range ch.rules {
-			c.AddRule(&nftables.Rule{
-				Table: r.table, Chain: &nftables.Chain{Name: ch.name, Table: r.table}, Exprs: exprs,
-			})
-		}
-	}
-	c.DelTable(r.table)
-	return errors.Join(append(errs, c.Flush())...)
-}
-
 // queueNoSensor queues that what is there of a sensor goes: all of it if this table has none, else the
 // chains that this one does not have. A table without our sets has none of our chains.
 func (t *Table) queueNoSensor(s snapshot) {
 	if s.sets[setRefused4] == nil {
 		return
 	}
-	wanted := map[string]bool{}
-	for _, ch := range t.sensorRules().chains() {
-		wanted[ch.name] = t.able().Counts
+	r := t.sensorRules()
+	keep := map[string]bool{}
+	gone := r.sets()
+	if t.able().Counts {
+		for _, ch := range r.chains() {
+			keep[ch.name] = true
+		}
+		gone = nil
 	}
 
+	r.streams, r.logs = true, true // the chains that any sensor has
+	t.queueRemoval(s, r.chains(), keep, gone)
+}
+
+// queueRemoval queues that chains go, except those to keep, which lose their rules, and that sets go,
+// each if it is there. A chain comes before those that it jumps to.
+func (t *Table) queueRemoval(
+	s snapshot, chains []chainRules, keep map[string]bool, sets []*nftables.Set,
+) {
 	// The rules go first: they refer to chains and sets.
-	var gone []*nftables.Chain
-	for _, name := range sensorChains() {
-		if c := s.chains[name]; c != nil {
+	for _, ch := range chains {
+		if c := s.chains[ch.name]; c != nil {
 			t.write.FlushChain(c)
-			if !wanted[name] {
-				gone = append(gone, c)
-			}
 		}
 	}
-	for _, c := range gone {
-		t.write.DelChain(c)
+	for _, ch := range chains {
+		if c := s.chains[ch.name]; c != nil && !keep[ch.name] {
+			t.write.DelChain(c)
+		}
 	}
-	if t.able().Counts {
-		return
-	}
-	for _, name := range []string{
-		setRefused4, setRefused6, setAgain4, setAgain6, setWatched4, setWatched6,
-	} {
-		if set := s.sets[name]; set != nil {
-			t.write.DelSet(set)
+
+	for _, set := range sets {
+		if there := s.sets[set.Name]; there != nil {
+			t.write.DelSet(there)
 		}
 	}
 }

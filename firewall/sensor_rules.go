@@ -45,6 +45,15 @@ func (t *Table) sensorRules() *sensorRules {
 	}
 }
 
+// sets returns all sets of the sensor.
+func (r *sensorRules) sets() []*nftables.Set {
+	return []*nftables.Set{
+		refusedSet(r.table, false), refusedSet(r.table, true),
+		againSet(r.table, false), againSet(r.table, true),
+		watchedSet(r.table, false), watchedSet(r.table, true),
+	}
+}
+
 // chains returns the chains with their rules. A chain comes before those that it jumps to.
 func (r *sensorRules) chains() []chainRules {
 	chains := []chainRules{
