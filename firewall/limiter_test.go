@@ -344,19 +344,7 @@ func TestLimiterCountsStreams(t *testing.T) {
 	s := newSite(t, Options{Limiter: few()})
 	needLimiter(t, s.table)
 	arm(t, s.table, true)
-	l := s.pbx.ListenTCP(t, pbx4+":5060")
-	defer l.Close()
-
-	c, err := s.outside.DialTCP(t, attacker4+":0", pbx4+":5060")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	served, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer served.Close()
+	c, served := s.stream(t, attacker4, pbx4, "5060")
 
 	// Segments of TLS are no requests, and neither are answers.
 	got := make([]byte, 4096)

@@ -51,9 +51,8 @@ func refusedBy(t *testing.T, table *Table) map[string]uint64 {
 	return out
 }
 
-// sendStream opens a connection to a port of the PBX, over which the PBX writes the texts, each in a
-// segment of its own. It returns when they have arrived.
-func (s *site) sendStream(t *testing.T, src, dst, port string, texts ...string) {
+// stream opens a connection to a port of the PBX, and returns both ends. They end with the test.
+func (s *site) stream(t *testing.T, src, dst, port string) (c, served net.Conn) {
 	t.Helper()
 	l := s.pbx.ListenTCP(t, net.JoinHostPort(dst, port))
 	defer l.Close()
@@ -61,11 +60,22 @@ func (s *site) sendStream(t *testing.T, src, dst, port string, texts ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	served, err := l.Accept()
+	t.Cleanup(func() { _ = c.Close() })
+
+	served, err = l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = served.Close() })
+	return c, served
+}
+
+// sendStream opens a connection to a port of the PBX, over which the PBX writes the texts, each in a
+// segment of its own. It returns when they have arrived.
+func (s *site) sendStream(t *testing.T, src, dst, port string, texts ...string) {
+	t.Helper()
+	c, served := s.stream(t, src, dst, port)
+	defer c.Close()
 	defer served.Close()
 
 	buf := make([]byte, 8192)

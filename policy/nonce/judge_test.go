@@ -113,6 +113,15 @@ func TestGenuine(t *testing.T) {
 	}
 }
 
+// leakedTo is the attack in which a nonce goes to the victim, and then, by maddr, somewhere else.
+func leakedTo(to string) func(l *lab) Nonce {
+	return func(l *lab) Nonce {
+		l.send(plain(victim), l.nonce(victim))
+		l.send(maddr(victim, netip.MustParseAddr(to)), l.nonce(victim))
+		return l.nonce(victim)
+	}
+}
+
 // TestHoles is the attacks of which each gave a false proof by the rule "it was sent there".
 func TestHoles(t *testing.T) {
 	for name, attack := range map[string]func(l *lab) Nonce{
@@ -121,21 +130,13 @@ func TestHoles(t *testing.T) {
 			l.send(plain(attacker), l.nonce(attacker))
 			return l.nonce(attacker)
 		},
-		"A: leaked by maddr after it went to the victim": func(l *lab) Nonce {
-			l.send(plain(victim), l.nonce(victim))
-			l.send(maddr(victim, attacker), l.nonce(victim))
-			return l.nonce(victim)
-		},
+		"A: leaked by maddr after it went to the victim": leakedTo(attacker.String()),
 		"A: leaked before": func(l *lab) Nonce {
 			l.send(maddr(victim, attacker), l.nonce(victim))
 			l.send(plain(victim), l.nonce(victim))
 			return l.nonce(victim)
 		},
-		"A: by a name that resolves to IPv6": func(l *lab) Nonce {
-			l.send(plain(victim), l.nonce(victim))
-			l.send(maddr(victim, netip.MustParseAddr("2001:db8::1")), l.nonce(victim))
-			return l.nonce(victim)
-		},
+		"A: by a name that resolves to IPv6": leakedTo("2001:db8::1"),
 		"A: from another port of the PBX": func(l *lab) Nonce {
 			l.send(plain(victim), l.nonce(victim))
 			leak := maddr(victim, attacker)
@@ -157,16 +158,8 @@ func TestHoles(t *testing.T) {
 			l.send(plain(victim), l.nonce(victim))
 			return n
 		},
-		"A: to multicast": func(l *lab) Nonce {
-			l.send(plain(victim), l.nonce(victim))
-			l.send(maddr(victim, netip.MustParseAddr("224.0.1.75")), l.nonce(victim))
-			return l.nonce(victim)
-		},
-		"A: to loopback": func(l *lab) Nonce {
-			l.send(plain(victim), l.nonce(victim))
-			l.send(maddr(victim, netip.MustParseAddr("127.0.0.1")), l.nonce(victim))
-			return l.nonce(victim)
-		},
+		"A: to multicast": leakedTo("224.0.1.75"),
+		"A: to loopback":  leakedTo("127.0.0.1"),
 		"A: in a long answer, which is cut": func(l *lab) Nonce {
 			l.send(plain(victim), l.nonce(victim))
 			leak := maddr(victim, attacker)
