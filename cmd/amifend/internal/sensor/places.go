@@ -20,12 +20,15 @@ type places struct {
 	byAddr atomic.Pointer[map[netip.Addr]place]
 }
 
+// newPlaces returns places that know no PBX yet.
+func newPlaces() *places {
+	p := &places{}
+	p.byAddr.Store(&map[netip.Addr]place{})
+	return p
+}
+
 func (p *places) of(addr netip.Addr) (place, bool) {
-	m := p.byAddr.Load()
-	if m == nil {
-		return place{}, false
-	}
-	out, ok := (*m)[addr.Unmap()]
+	out, ok := (*p.byAddr.Load())[addr.Unmap()]
 	return out, ok
 }
 

@@ -159,6 +159,17 @@ func TestProverEndsWithItsLog(t *testing.T) {
 	}
 }
 
+// The prover may look before anybody is located.
+func TestProverBeforeAnybodyIsLocated(t *testing.T) {
+	s, _ := newSensor(t, &recorder{}, nil, protect.Server{Name: "pbx", Host: "127.0.0.1"})
+	s.Witness = NewWitness()
+	p := newProver(s)
+	p.publish()
+	if s.Witness.Watches(0) || p.told["pbx"] == "" {
+		t.Errorf("told %v", p.told)
+	}
+}
+
 func TestStrayAlert(t *testing.T) {
 	victim, reader := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.20")
 	a := strayAlert("pbx", nonce.Stray{To: victim, Name: reader, Names: 1, Answers: 2})

@@ -104,7 +104,7 @@ type Sensor struct {
 
 // New returns a sensor. It does nothing before [Sensor.Run].
 func New(o Options) *Sensor {
-	s := &Sensor{Options: o, places: &places{}}
+	s := &Sensor{Options: o, places: newPlaces()}
 	if o.Table == nil {
 		s.status.Problem = o.Off
 		return s
