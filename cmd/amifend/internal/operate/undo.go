@@ -123,13 +123,22 @@ func (s *Service) Undo(ctx context.Context, by control.Peer) (control.Undone, er
 
 	// The latest comes first, since it may have replaced what an earlier one did.
 	out := control.Undone{What: changes[0].what, At: changes[0].at}
+	var again []change
 	for _, c := range changes {
 		item := c.undo(ctx, by)
 		item.Object = c.object
-		if item.Error == nil {
+		switch {
+		case item.Error == nil:
 			s.record(by, "undo", c.what+" "+c.object, "")
+		case item.Error.Code == control.CodeBusy:
+			again = append(again, c)
 		}
 		out.Changes = append(out.Changes, item)
+	}
+
+	// What an owner had no time for is tried by the next undo, and not the command before it.
+	for _, c := range slices.Backward(again) {
+		s.undo.add(c)
 	}
 
 	slices.Reverse(out.Changes) // as the command named them
