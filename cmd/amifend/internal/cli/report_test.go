@@ -121,4 +121,10 @@ func TestAgainText(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
+
+	// A daemon that only observes has banned nobody.
+	got := againText(control.Again{Seen: seen, MoreUnknown: 1, MoreKnown: 2}, "203.0.113.5", true)
+	if !strings.Contains(got, ", while it would have been banned\nwould be banned again after ") {
+		t.Errorf("observing: %q", got)
+	}
 }

@@ -180,9 +180,13 @@ func (s *Service) restore(
 		if left < time.Second {
 			continue
 		}
+		was := "ban"
+		if b.State == control.StateDry {
+			was = "would-be ban"
+		}
 		news = append(news, control.NewBan{
 			Prefix: b.Prefix, Scope: b.Scope, For: left.Seconds(), Import: true,
-			Reason: "undo: it was a ban by " + b.Rule,
+			Reason: "undo: it was a " + was + " by " + b.Rule,
 		})
 	}
 	if len(news) == 0 {
