@@ -44,7 +44,10 @@ func TestFeedOfAStop(t *testing.T) {
 	stop()
 
 	got := 0
-	for e := range events {
+	for e, err := range events {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if e.Kind != "" {
 			got++
 		}
