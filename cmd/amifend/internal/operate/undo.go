@@ -162,8 +162,23 @@ func (s *Service) bansNow(ctx context.Context, within netip.Prefix) []control.Ba
 		if err != nil {
 			return nil
 		}
-		for _, b := range held {
-			out = append(out, listed(b))
+
+		// In a trial all end with it. Those that come back must still have their whole time.
+		keys := make([]bans.Key, len(held))
+		for i, b := range held {
+			keys[i] = b.Key()
+		}
+		whole, err := s.Judge.WholeEnds(ctx, keys)
+		if err != nil {
+			return nil
+		}
+
+		for i, b := range held {
+			was := listed(b)
+			if end, ok := whole[keys[i]]; ok {
+				was.Until = end
+			}
+			out = append(out, was)
 		}
 	}
 	return out

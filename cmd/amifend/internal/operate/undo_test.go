@@ -220,3 +220,26 @@ func TestUndoAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestUndoInTrial: a ban that comes back in a trial has its whole time when the trial is kept.
+func TestUndoInTrial(t *testing.T) {
+	onTrial(t, 10*time.Minute, func(t *testing.T, o *office) {
+		o.impose(t, "203.0.113.5/32", "all", 3*time.Hour)
+		if _, err := o.Unban(t.Context(), alice, netip.MustParsePrefix("203.0.113.5/32")); err != nil {
+			t.Fatal(err)
+		}
+		if u, err := o.Undo(t.Context(), alice); err != nil || u.Changes[0].Restored != 1 {
+			t.Fatalf("%+v, %v", u, err)
+		}
+		if got := o.listed(t, "203.0.113.5/32"); got != "203.0.113.5/32 all 10m0s" {
+			t.Errorf("in the trial: %s", got)
+		}
+
+		if _, err := o.Keep(t.Context(), alice); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.listed(t, "203.0.113.5/32"); got != "203.0.113.5/32 all 3h0m0s" {
+			t.Errorf("kept: %s", got)
+		}
+	})
+}
