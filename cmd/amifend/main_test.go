@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 //	answers SOCKET               waits until a daemon answers at a control socket and has logged in
 //	banned SOCKET COUNT          waits until as many are banned
 //	follows SOCKET               waits until somebody follows the events
+//	fed SOCKET FEED              waits until a feed has a list
 //	attack ADDR:PORT COUNT       has an attacker guess as many accounts over TCP
 //	hostile ADDR:PORT COUNT      the same, with accounts that would change a terminal
 //

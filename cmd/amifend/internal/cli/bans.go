@@ -39,7 +39,8 @@ func (*Bans) Help() string {
 
 DROPPED is the number of packets that the kernel has dropped ("?": it does not count them). A column
 STATE appears when a ban is not in the kernel. A daemon that only observes bans nobody: its bans are
-those that it would make, and drop nothing. See also: amifend explain ADDR.`
+those that it would make, and drop nothing; -q says so on standard error. See also: amifend explain
+ADDR.`
 }
 
 // Validate is called by kong.
@@ -81,6 +82,10 @@ func (c *Bans) Run(ctx context.Context, on screen.Screen) error {
 	case c.JSON:
 		return printJSON(banList{nonNil(l.Bans), l.Total, l.Matched})
 	case c.Quiet:
+		// What reads the list must not get other lines, and whoever calls it must not be misled.
+		if slices.ContainsFunc(l.Bans, wouldBe) {
+			fmt.Fprintln(os.Stderr, "amifend: nobody is banned; this daemon would ban these")
+		}
 		return writeSources(os.Stdout, l)
 	default:
 		return writeBans(os.Stdout, on, l, c.Wide, time.Now())
@@ -102,6 +107,9 @@ func nonNil[T any](list []T) []T {
 	return list
 }
 
+// wouldBe reports whether a ban is one of a daemon that bans nobody.
+func wouldBe(b control.Ban) bool { return b.State == control.StateDry }
+
 // writeSources writes what is banned, and nothing else, so that other commands can read it.
 func writeSources(w io.Writer, l control.BanList) error {
 	var text strings.Builder
@@ -117,11 +125,8 @@ func writeSources(w io.Writer, l control.BanList) error {
 func writeBans(
 	w io.Writer, on screen.Screen, l control.BanList, wide bool, now time.Time,
 ) error {
-	is := func(state string) func(control.Ban) bool {
-		return func(b control.Ban) bool { return b.State == state }
-	}
 	dry := len(l.Bans) > 0 && !slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
-		return b.State != control.StateDry
+		return !wouldBe(b)
 	})
 	state := wide || !dry && slices.ContainsFunc(l.Bans, func(b control.Ban) bool {
 		return b.State != control.StateInKernel
@@ -181,7 +186,7 @@ func writeBans(
 
 	// The last line counts the bans that the filter and the limit left out.
 	text := wording.Count(l.Total, "ban")
-	if slices.ContainsFunc(l.Bans, is(control.StateDry)) {
+	if slices.ContainsFunc(l.Bans, wouldBe) {
 		text = wording.Count(l.Total, "would-be ban") // this daemon drops nothing
 	}
 

@@ -83,8 +83,11 @@ func prefixes(args []sourceArg) []netip.Prefix {
 // deniedText returns the result for one prefix for people.
 func deniedText(r control.DenyResult) string {
 	is := "is"
-	if r.State == control.StateDry || r.State == control.StateTrial {
+	switch r.State {
+	case control.StateDry, control.StateTrial:
 		is = "would be"
+	case control.StatePending:
+		is = "will be" // the warning says when
 	}
 
 	text := fmt.Sprintf("%s %s always dropped; to undo it: amifend deny remove %[1]s",
@@ -173,6 +176,25 @@ func (c *DenyList) Run(ctx context.Context, on screen.Screen) error {
 	if l.Config > 0 {
 		text += "; [deny] of the config lists " + wording.Count(l.Config, "prefix") + " more"
 	}
-	_, err = fmt.Println(text)
+	if len(l.Entries)+l.Config > 0 {
+		text += notDropped(ctx, client)
+	}
+	_, err = fmt.Println(on.Wrap(text))
 	return err
+}
+
+// notDropped returns why nothing is dropped of what is denied; "": it is, or the status is not known.
+func notDropped(ctx context.Context, client *control.Client) string {
+	s, err := client.Status(ctx)
+	if err != nil || s.Firewall.Denied == nil {
+		return ""
+	}
+
+	switch s.Firewall.Denied.State {
+	case control.StateDry:
+		return "\n" + stateText(control.StateDry)
+	case control.StateTrial:
+		return "\nnothing of it is dropped in the trial: amifend keep puts it in force"
+	}
+	return ""
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/explain"
 	"github.com/amifend/amifend/cmd/amifend/internal/screen"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 )
@@ -78,9 +79,8 @@ func explanationText(
 
 	// The advice follows the bans in force, so that nobody has to read on for it.
 	if len(x.Bans) > 0 {
-		fmt.Fprintf(&b,
-			"  undo:         amifend unban %s; to let it in for good: amifend allow %[1]s\n",
-			addr)
+		b.WriteString(explain.Item("undo", fmt.Sprintf(
+			"amifend unban %s; to let it in for good: amifend allow %[1]s", addr)) + "\n")
 	}
 
 	// The history comes last, because the present matters more.
@@ -131,6 +131,6 @@ func kernelLine(b control.Ban, now time.Time) string {
 	if b.State != control.StateInKernel {
 		dropped = stateText(b.State)
 	}
-	return fmt.Sprintf("  kernel:       %s %s, %s more: %s\n", bans.Source(b.Prefix), b.Scope,
-		rough(b.Until.Sub(now)), dropped)
+	return explain.Item("kernel", fmt.Sprintf("%s %s, %s more: %s", bans.Source(b.Prefix), b.Scope,
+		rough(b.Until.Sub(now)), dropped)) + "\n"
 }

@@ -115,7 +115,7 @@ func writeNFT(w io.Writer, table string, list []control.Ban, now time.Time) erro
 	slices.Sort(names)
 	fmt.Fprintf(w, "# %s of amifend, %s. Load them with nft -f into a table that amifend has "+
 		"laid out.\n", wording.Count(len(list), "ban"), now.UTC().Format(time.RFC3339))
-	if slices.ContainsFunc(list, func(b control.Ban) bool { return b.State == control.StateDry }) {
+	if slices.ContainsFunc(list, wouldBe) {
 		fmt.Fprintln(w, "# This daemon bans nobody: these are the bans that it would have made. "+
 			"No kernel drops them yet.")
 	}

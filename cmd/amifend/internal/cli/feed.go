@@ -168,7 +168,7 @@ func (c *FeedAccept) Run(ctx context.Context) error {
 func feedLine(f control.FeedState) string {
 	text := fmt.Sprintf("feed %s: %s, %s", f.Name, feedState(f), wording.Count(f.Prefixes, "prefix"))
 	if f.Dropped != nil {
-		text += ", " + wording.Count(int(*f.Dropped), "packet") + " dropped"
+		text += ", " + wording.Count(*f.Dropped, "packet") + " dropped"
 	}
 	return text
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // Vars returns the help texts that are too long for a struct tag, by the names that the tags use.
+// Defaults are written out: kong replaces names in these texts only once.
 func Vars() kong.Vars {
-	// Defaults are written out: kong replaces names in these texts only once.
 	vars := kong.Vars{
 		"colorHelp": "Colours: auto (on a terminal, unless NO_COLOR is set), always or never.",
 
@@ -25,18 +25,40 @@ func Vars() kong.Vars {
 
 		"daemonConfigHelp": "The daemon's config file, which names its socket. " +
 			"Default: /etc/amifend/config.toml.",
+	}
+	for _, of := range []kong.Vars{lookVars(), actVars(), setupVars(), pastVars()} {
+		maps.Copy(vars, of)
+	}
+	return vars
+}
 
-		"auditPBXHelp": "The folder of the PBX's config files, such as /etc/asterisk, " +
-			"to judge passwords and settings too.",
-		"auditAccountHelp": "A SIP account that exists, to see whether the PBX answers " +
-			"differently for others. Default: the first one of --pbx-config.",
-		"auditChangelogHelp": "The changelog of the PBX's package, as apt changelog asterisk or " +
-			"rpm -q --changelog asterisk print it. Default: that of the Debian package, on the PBX itself.",
-		"auditVersionHelp": "The PBX's version, as asterisk -V prints it. Default: what the PBX shows.",
-
+// lookVars returns the texts of the commands that show what happens.
+func lookVars() kong.Vars {
+	return kong.Vars{
 		"alertsAddressHelp": "Only alerts about this address, or about a prefix that contains it.",
 		"alertsSinceHelp":   "How far back to look, such as 90m, 24h or 7d (24h).",
 
+		"bansWithinHelp": "Only bans of this address, or within this prefix.",
+		"bansRuleHelp":   "Only bans by this rule, such as proven_score or operator.",
+		"bansScopeHelp":  "Only bans of this scope: all, sip or stream.",
+		"bansSortHelp": "The order: newest, until (the next to end first), dropped, score or " +
+			"source.",
+		"bansWideHelp": "Print more columns: the beginning, the score, the strikes and the state.",
+
+		"explainHelp": "The address, banned or not, or a network.",
+
+		"eventsWithinHelp": "Only events of this address, or within this prefix.",
+		"eventsKindHelp":   "Only these events of Asterisk, such as InvalidPassword.",
+
+		"statusAcknowledgeHelp": "Stop reporting the loss of the journal. This needs the right to " +
+			"change.",
+		"statusQuietHelp": "Print one line, with the exit code of a Nagios plugin.",
+	}
+}
+
+// actVars returns the texts of the commands that change whom amifend drops.
+func actVars() kong.Vars {
+	return kong.Vars{
 		"allowWhomHelp": "The addresses, prefixes or host names to allow.",
 		"allowForHelp":  "Allow for TIME only, such as 2h or 30d.",
 
@@ -46,33 +68,30 @@ func Vars() kong.Vars {
 		"banScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, TCP " +
 			"to the SIP, WebSocket and AMI ports (all).",
 
-		"explainHelp": "The address, banned or not, or a network.",
-
 		"denyPrefixHelp": "The addresses, or prefixes of any length. What must never be banned is " +
 			"spared.",
 		"denyRemoveHelp": "The prefixes as amifend deny list shows them.",
 
 		"unbanPrefixHelp": "The addresses or prefixes. All bans within them, and all bans that " +
 			"cover them, are lifted.",
+	}
+}
 
-		"bansWithinHelp": "Only bans of this address, or within this prefix.",
-		"bansRuleHelp":   "Only bans by this rule, such as proven_score or operator.",
-		"bansScopeHelp":  "Only bans of this scope: all, sip or stream.",
-		"bansSortHelp": "The order: newest, until (the next to end first), dropped, score or " +
-			"source.",
-		"bansWideHelp": "Print more columns: the beginning, the score, the strikes and the state.",
+// setupVars returns the texts of the commands that set the daemon up, check it and take care of it.
+func setupVars() kong.Vars {
+	return kong.Vars{
+		"auditPBXHelp": "The folder of the PBX's config files, such as /etc/asterisk, " +
+			"to judge passwords and settings too.",
+		"auditAccountHelp": "A SIP account that exists, to see whether the PBX answers " +
+			"differently for others. Default: the first one of --pbx-config.",
+		"auditChangelogHelp": "The changelog of the PBX's package, as apt changelog asterisk or " +
+			"rpm -q --changelog asterisk print it. Default: that of the Debian package, on the PBX itself.",
+		"auditVersionHelp": "The PBX's version, as asterisk -V prints it. Default: what the PBX shows.",
 
 		"checkPBXHelp": "Read the trunks and what hides attacks from Asterisk's config files " +
 			"in DIR, or the trunks from the output of its command line on stdin (-), and print " +
 			"the [allow] table to paste.",
 
-		"reportHelp": "Show what happened: bans, alerts, and who failed how often. " +
-			"Also reads log files.",
-		"replayHelp": "Judge captures and log files, and show whom the daemon would have banned.",
-
-		"statusAcknowledgeHelp": "Stop to report the loss of the journal. This needs the right to " +
-			"change.",
-		"statusQuietHelp": "Print one line, with the exit code of a Nagios plugin.",
 		"runTrialHelp": "A trial: the bans of this run end after TIME, such as 10m, unless you run " +
 			"amifend keep.",
 
@@ -80,20 +99,19 @@ func Vars() kong.Vars {
 		"enforcePutBackHelp": "Write observe = true again after a trial that nobody has kept. The " +
 			"timer does this.",
 
-		"eventsWithinHelp": "Only events of this address, or within this prefix.",
-		"eventsKindHelp":   "Only these events of Asterisk, such as InvalidPassword.",
-
 		"flushKernelHelp": "Does nothing: the kernel is always meant.",
 		"flushConfigHelp": "The config file, which names the table. Default: " +
 			"/etc/amifend/config.toml, or the table amifend if there is none.",
 	}
-	maps.Copy(vars, pastVars())
-	return vars
 }
 
 // pastVars returns the texts of the commands that read what others recorded.
 func pastVars() kong.Vars {
 	return kong.Vars{
+		"reportHelp": "Show what happened: bans, alerts, and who failed how often. " +
+			"Also reads log files.",
+		"replayHelp": "Judge captures and log files, and show whom the daemon would have banned.",
+
 		"importJailHelp": "Only the bans of these jails. Default: the jails with asterisk, pbx or " +
 			"sip in their names.",
 		"importScopeHelp": "What to drop: all packets; sip, those to the SIP ports; stream, " +

@@ -39,7 +39,7 @@ func (c *Limited) Run(ctx context.Context, on screen.Screen) error {
 		return printJSON(l)
 	}
 
-	fmt.Println("limiter: " + limiterText(l.Limiter))
+	fmt.Println(on.Wrap("limiter: " + limiterText(l.Limiter)))
 	if len(l.Sources) == 0 {
 		return nil
 	}

@@ -68,7 +68,8 @@ func TestWriteReport(t *testing.T) {
 	gap := strings.Repeat(" ", len(at)+2-len("LAST SEEN"))
 	want := `from ` + at + ` to ` + hour.Add(24*time.Hour).Format(minutes) + `
 
-bans: 12 (8 proven_score, 2 score, 1 operator, 1 spread_score); 1 lifted early; 1 of them would-be bans, which dropped nothing
+bans: 12 (8 proven_score, 2 score, 1 operator, 1 spread_score); 1 lifted early; ` +
+		`1 of them would-be bans, which dropped nothing
   ` + now + `  203.0.113.5    all  operator      for 2d2h, in force
   ` + now + `  203.0.113.5    all  proven_score  for 3h0m, replaced
   ` + at + `  203.0.113.6    all  score         lifted after 5m0s by root
@@ -119,5 +120,11 @@ func TestAgainText(t *testing.T) {
 		if got := againText(a, "203.0.113.5", false); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+
+	// A daemon that only observes has banned nobody.
+	got := againText(control.Again{Seen: seen, MoreUnknown: 1, MoreKnown: 2}, "203.0.113.5", true)
+	if !strings.Contains(got, ", while it would have been banned\nwould be banned again after ") {
+		t.Errorf("observing: %q", got)
 	}
 }

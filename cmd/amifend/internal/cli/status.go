@@ -232,6 +232,8 @@ func confinedText(c control.Confined) string {
 func deniedLine(d control.Denied) string {
 	text := "always dropped: " + wording.Count(d.Listed, "listed prefix")
 	switch {
+	case d.State == control.StateDry:
+		text = "would be " + text
 	case d.State == control.StateTrial:
 		text += ", not in the trial: after amifend keep"
 	case d.State != control.StateInKernel:

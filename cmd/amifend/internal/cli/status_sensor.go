@@ -20,9 +20,9 @@ func provenText(s control.Sensor) string {
 		return ""
 	}
 
-	out := fmt.Sprintf("%s over UDP proven by nonces", wording.Count(int(s.Proven), "event"))
+	out := fmt.Sprintf("%s over UDP proven by nonces", wording.Count(s.Proven, "event"))
 	if s.Astray > 0 {
-		out += fmt.Sprintf(", %s led astray", wording.Count(int(s.Astray), "answer"))
+		out += fmt.Sprintf(", %s led astray", wording.Count(s.Astray, "answer"))
 	}
 	return out
 }
@@ -43,7 +43,7 @@ func sensorText(s control.Sensor) string {
 		}
 	}
 	fmt.Fprintf(&b, "on, %d of %s compared: %s hidden from Asterisk's log", judged,
-		wording.Count(len(s.Servers), "server"), wording.Count(int(s.Evidence), "request"))
+		wording.Count(len(s.Servers), "server"), wording.Count(s.Evidence, "request"))
 	if s.Accepted > 0 {
 		fmt.Fprintf(&b, ", %d of them accepted", s.Accepted)
 	}
@@ -57,7 +57,7 @@ func sensorText(s control.Sensor) string {
 		fmt.Fprintf(&b, "; no nonces: %s", s.NonceProblem)
 	}
 	if s.Lost > 0 {
-		fmt.Fprintf(&b, "; too slow %s", wording.Count(int(s.Lost), "time"))
+		fmt.Fprintf(&b, "; too slow %s", wording.Count(s.Lost, "time"))
 	}
 
 	if proven := provenText(s); proven != "" {

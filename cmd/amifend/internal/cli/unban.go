@@ -134,7 +134,11 @@ func againText(a control.Again, source string, dry bool) string {
 		text = wording.Count(a.Dropped, "dropped packet") +
 			" while it was banned; whether it still sends is not known"
 	case !a.Seen.IsZero():
-		text = "a PBX reported it at " + a.Seen.Local().Format(stamp) + ", while it was banned"
+		was := "was"
+		if dry {
+			was = "would have been"
+		}
+		text = "a PBX reported it at " + a.Seen.Local().Format(stamp) + ", while it " + was + " banned"
 	default:
 		text = "no packet of it was dropped"
 	}

@@ -149,15 +149,15 @@ func commandNames(node *kong.Node) (names []string) {
 	return names
 }
 
-// chosen returns an error unless a value is one of those that are known. what is the flag; all means
-// that no value was given.
-func chosen(what, value, noun string, known []string) error {
+// chosen returns an error unless the value of a flag is one of those that are known, or empty: the flag
+// was not given. noun is the name of one of them.
+func chosen(flag, value, noun string, known []string) error {
 	if value == "" || slices.Contains(known, value) {
 		return nil
 	}
 	if best, ok := config.Nearest(value, known); ok {
-		return fmt.Errorf("%s %q: there is no such %s; did you mean %s?", what, value, noun, best)
+		return fmt.Errorf("%s %q: there is no such %s; did you mean %s?", flag, value, noun, best)
 	}
-	return fmt.Errorf("%s %q: there is no such %s; write one of %s", what, value, noun,
+	return fmt.Errorf("%s %q: there is no such %s; write one of %s", flag, value, noun,
 		strings.Join(known, ", "))
 }

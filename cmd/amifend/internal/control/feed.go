@@ -24,7 +24,7 @@ type Event struct {
 	Account   string         `json:"account,omitempty" text:"quoted"`
 	Session   string         `json:"session,omitempty" text:"quoted"`
 	Taint     string         `json:"taint,omitempty"` // why the text of the event is not believed
-	Score     *Score         `json:"score,omitempty"` // of the source when the event was sent
+	Score     *Score         `json:"score,omitempty"` // of its source when it was sent; none in a flood
 	// the only field of its line: how many events were left out
 	Lost uint64 `json:"lost,omitempty"`
 }
@@ -180,27 +180,29 @@ func (f *Feed) follow(filter eventFilter) *follower {
 	return n
 }
 
-// judgeTime is how long an event waits before it is sent. The engine has judged it by then, so that its
-// score holds it.
+// judgeTime is how long the first of some events waits for others. The engine has judged it by then, so
+// that the score holds it.
 const judgeTime = 20 * time.Millisecond
 
-// next returns the next events, those together that come within a moment; none if ctx ends.
+// next waits for events, and returns those together that come within judgeTime, up to linesPart. If ctx
+// ends, it returns what has come until then.
 func (f *follower) next(ctx context.Context) (events []Event) {
-	select {
-	case <-ctx.Done():
-		return nil
-	case ev := <-f.events:
-		events = append(events, ev)
-	}
-
-	end := time.After(judgeTime)
+	var end <-chan time.Time // nil, which is never ready, before the first event
 	for len(events) < linesPart {
 		select {
-		case <-ctx.Done():
-			return nil
 		case ev := <-f.events:
 			events = append(events, ev)
+			if end == nil {
+				end = time.After(judgeTime)
+			}
 		case <-end:
+			return events
+
+		// Nobody else receives, so none of these waits.
+		case <-ctx.Done():
+			for range len(f.events) {
+				events = append(events, <-f.events)
+			}
 			return events
 		}
 	}

@@ -276,6 +276,11 @@ func (s *Server) score(ctx context.Context, events []Event) {
 		return
 	}
 
+	// So many at once are a flood. The judge, which all events wait for, is not asked then.
+	if len(events) >= linesPart {
+		return
+	}
+
 	place := map[netip.Addr]int{}
 	var addrs []netip.Addr
 	for i := range events {

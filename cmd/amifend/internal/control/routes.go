@@ -65,11 +65,14 @@ func (s *Server) table() []served {
 func (s *Server) presentTable() []served {
 	// The order is that of docs/api.md. A route is served only if the daemon has the part for it.
 	return []served{
+		// The state as a whole.
 		{Route{
 			Method: http.MethodGet, Path: "/v1/status", Answer: Status{},
 			About: "The state of all parts. `health` names what needs attention. It is empty when " +
 				"all is well.",
 		}, s.Read != nil, s.status},
+
+		// Who is banned, and why.
 		{Route{
 			Method: http.MethodGet, Path: "/v1/bans", Answer: Ban{}, Lines: true,
 			About: "The bans. How many there are in all, and how many of them match, is in the " +
@@ -102,6 +105,8 @@ func (s *Server) presentTable() []served {
 				},
 			},
 		}, s.Explain != nil, s.explain},
+
+		// A screen asks this every second.
 		{Route{
 			Method: http.MethodGet, Path: "/v1/live", Answer: Live{},
 			About: "The present and the last hour, for a screen that asks every second: the answer " +

@@ -113,7 +113,7 @@ func TestLimiterFreesWhoLogsIn(t *testing.T) {
 		t.Errorf("the limiter is told as a ban: %+v", x)
 	}
 	if len(x.Limited) != 1 || !x.Limited[0].Dropped || x.Limited[0].Packets == 0 ||
-		!strings.Contains(x.Text, "limiter:   dropped ") {
+		!strings.Contains(x.Text, "limiter:      dropped ") {
 		t.Errorf("explained: %+v\n%s", x.Limited, x.Text)
 	}
 	if x := l.explained(t, "192.0.2.67"); len(x.Limited) != 0 || strings.Contains(x.Text, "limiter:") {
@@ -179,7 +179,7 @@ func TestLimiterObserves(t *testing.T) {
 	if err != nil || len(list.Sources) != 1 || list.Sources[0].Dropped || list.Limiter.Mode != "observe" {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if x := l.explained(t, "192.0.2.66"); !strings.Contains(x.Text, "limiter:   would have dropped ") {
+	if x := l.explained(t, "192.0.2.66"); !strings.Contains(x.Text, "limiter:      would have dropped ") {
 		t.Errorf("explained:\n%s", x.Text)
 	}
 

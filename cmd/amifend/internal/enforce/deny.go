@@ -241,8 +241,12 @@ func (d *Denier) try(ctx context.Context) error {
 	d.sure = true
 	d.status.Store(&DenyStatus{List: next})
 	if !same && (next.Listed() > 0 || old != nil) {
-		d.log.Info("deny lists are in force", "listed", next.Listed(),
-			"ranges", len(next.Set.Ranges()), "taken_out", len(next.Out))
+		msg := "deny lists are in force"
+		if isDry(d.table) {
+			msg = "deny lists would be in force"
+		}
+		d.log.Info(msg, "listed", next.Listed(), "ranges", len(next.Set.Ranges()),
+			"taken_out", len(next.Out))
 	}
 
 	return nil

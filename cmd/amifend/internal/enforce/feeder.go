@@ -234,7 +234,11 @@ const mostToldSpared = 10
 // tell logs what changed.
 func (f *Feeder) tell(l FeedList, last, next *denylist.Cut) {
 	if last == nil || !next.Set.Equal(last.Set) {
-		f.log.Info("a feed is in force", "feed", l.Name, "prefixes", len(l.Prefixes),
+		msg := "a feed is in force"
+		if isDry(f.table) {
+			msg = "a feed would be in force"
+		}
+		f.log.Info(msg, "feed", l.Name, "prefixes", len(l.Prefixes),
 			"ranges", len(next.Set.Ranges()), "spared", len(next.Out))
 	}
 	if len(next.Out) == 0 || last != nil && slices.Equal(last.Out, next.Out) {

@@ -87,6 +87,12 @@ type Dry struct{}
 
 func (Dry) String() string { return "none: a dry run" }
 
+// isDry reports whether what a table takes reaches no kernel.
+func isDry(table any) bool {
+	_, dry := table.(Dry)
+	return dry
+}
+
 // Close does nothing.
 func (Dry) Close() error { return nil }
 

@@ -52,10 +52,14 @@ func (t *teller) stamp(at int64) string {
 	return time.Unix(0, at).In(t.o.Location).Format("2006-01-02 15:04:05 MST")
 }
 
-// item writes a line with a label. The texts of all labels begin in the same column.
+// item writes a line with a label.
 func (t *teller) item(label, format string, args ...any) {
-	t.line("  %-13s %s", label+":", fmt.Sprintf(format, args...))
+	t.line("%s", Item(label, fmt.Sprintf(format, args...)))
 }
+
+// Item returns a line of an explanation, without a line break. The texts of all labels begin in the
+// same column.
+func Item(label, text string) string { return fmt.Sprintf("  %-13s %s", label+":", text) }
 
 // verdict writes the first line, which answers the reader's question, and the ban's own lines.
 func (t *teller) verdict(x *policy.Explanation) {

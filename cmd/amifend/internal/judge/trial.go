@@ -191,6 +191,24 @@ func (j *Judge) Keep(ctx context.Context) (kept int, wasOn bool, err error) {
 	}
 }
 
+// WholeEnds returns when bans of a trial would end without it. It leaves out bans that are not of a
+// trial.
+func (j *Judge) WholeEnds(ctx context.Context, keys []bans.Key) (map[bans.Key]time.Time, error) {
+	if j.trialFor == 0 {
+		return nil, nil
+	}
+
+	return owner.Do(ctx, j.calls, func() map[bans.Key]time.Time {
+		ends := make(map[bans.Key]time.Time)
+		for _, k := range keys {
+			if b, ok := j.trial.bans[k]; ok {
+				ends[k] = j.clock.Wall(b.Expiry)
+			}
+		}
+		return ends
+	})
+}
+
 // EachObserved hands over the bans that a trial that is over would have made, some at a time. Bans
 // that come or go meanwhile may be missed.
 func (j *Judge) EachObserved(ctx context.Context, visit func([]bans.Ban)) error {

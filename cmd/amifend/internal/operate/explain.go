@@ -60,7 +60,7 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 	}
 
 	if known.Trial != nil && known.Banned {
-		text.WriteString("  trial:     " + trialLine(known.Trial) + "\n")
+		text.WriteString(explain.Item("trial", trialLine(known.Trial)) + "\n")
 	}
 
 	limited, line := s.explainLimited(ctx, addr)

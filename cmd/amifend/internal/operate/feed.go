@@ -50,9 +50,6 @@ func (s *Service) feedStates(ctx context.Context) (out []control.FeedState) {
 			Fetched: f.Fetched.UTC(), Age: f.Age.Round(time.Second).Seconds(), Next: f.Next.UTC(),
 			Problem: f.Problem, Disk: bans.Printable(f.Disk), Waiting: f.Waiting, Why: f.Why,
 		}
-		if f.Fetched.IsZero() {
-			st.Fetched = time.Time{}
-		}
 
 		cut := kernel.Cuts[f.Name]
 		switch {

@@ -11,6 +11,7 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
+	"github.com/amifend/amifend/cmd/amifend/internal/explain"
 	"github.com/amifend/amifend/cmd/amifend/internal/wording"
 	"github.com/amifend/amifend/firewall"
 )
@@ -91,9 +92,9 @@ func (s *Service) explainLimited(
 		if l.Dropped {
 			verb = "dropped"
 		}
-		text += fmt.Sprintf("  limiter:   %s %s of %s beyond its limit, the last one %s ago; no ban: "+
-			"to exempt it, run amifend allow %s\n", verb, wording.Count(l.Packets, "packet"),
-			bans.Source(l.Source), l.Quiet.Round(time.Second), addr)
+		text += explain.Item("limiter", fmt.Sprintf("%s %s of %s beyond its limit, the last one %s "+
+			"ago; no ban: to exempt it, run amifend allow %s", verb, wording.Count(l.Packets, "packet"),
+			bans.Source(l.Source), l.Quiet.Round(time.Second), addr)) + "\n"
 	}
 	return out, text
 }

@@ -13,7 +13,8 @@ func (s *Service) Keep(ctx context.Context, by control.Peer) (control.Kept, erro
 	// keep also puts the trial's deny lists into the kernel, which may cut off the operator who
 	// runs it.
 	if s.Denier.Status().Held {
-		if what, do := CutOff(s.Config(), s.Denials.List(), s.Watcher.Current(), s.Lockout); what != "" {
+		if what, do := CutOff(s.Config(), s.Denials.List(), s.Watcher.Current(),
+			s.Lockout); what != "" {
 			return control.Kept{}, control.Errorf(control.CodeFailed, "nothing was changed: %s",
 				what).Advise("%s", do)
 		}

@@ -123,13 +123,22 @@ func (s *Service) Undo(ctx context.Context, by control.Peer) (control.Undone, er
 
 	// The latest comes first, since it may have replaced what an earlier one did.
 	out := control.Undone{What: changes[0].what, At: changes[0].at}
+	var again []change
 	for _, c := range changes {
 		item := c.undo(ctx, by)
 		item.Object = c.object
-		if item.Error == nil {
+		switch {
+		case item.Error == nil:
 			s.record(by, "undo", c.what+" "+c.object, "")
+		case item.Error.Code == control.CodeBusy:
+			again = append(again, c)
 		}
 		out.Changes = append(out.Changes, item)
+	}
+
+	// What an owner had no time for is tried by the next undo, and not the command before it.
+	for _, c := range slices.Backward(again) {
+		s.undo.add(c)
 	}
 
 	slices.Reverse(out.Changes) // as the command named them
@@ -153,8 +162,23 @@ func (s *Service) bansNow(ctx context.Context, within netip.Prefix) []control.Ba
 		if err != nil {
 			return nil
 		}
-		for _, b := range held {
-			out = append(out, listed(b))
+
+		// In a trial all end with it. Those that come back must still have their whole time.
+		keys := make([]bans.Key, len(held))
+		for i, b := range held {
+			keys[i] = b.Key()
+		}
+		whole, err := s.Judge.WholeEnds(ctx, keys)
+		if err != nil {
+			return nil
+		}
+
+		for i, b := range held {
+			was := listed(b)
+			if end, ok := whole[keys[i]]; ok {
+				was.Until = end
+			}
+			out = append(out, was)
 		}
 	}
 	return out
@@ -171,9 +195,13 @@ func (s *Service) restore(
 		if left < time.Second {
 			continue
 		}
+		was := "ban"
+		if b.State == control.StateDry {
+			was = "would-be ban"
+		}
 		news = append(news, control.NewBan{
 			Prefix: b.Prefix, Scope: b.Scope, For: left.Seconds(), Import: true,
-			Reason: "undo: it was a ban by " + b.Rule,
+			Reason: "undo: it was a " + was + " by " + b.Rule,
 		})
 	}
 	if len(news) == 0 {

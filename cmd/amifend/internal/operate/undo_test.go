@@ -1,7 +1,10 @@
 package operate_test
 
 import (
+	"context"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +182,64 @@ func TestDeny(t *testing.T) {
 		if u, err := o.Undo(t.Context(), alice); err != nil || u.Changes[0].Error == nil ||
 			u.Changes[0].Error.Code != control.CodeProtected {
 			t.Errorf("%+v, %v", u, err)
+		}
+	})
+}
+
+// TestUndoAgain: after an undo that got no answer in time, the next one is for the same command.
+func TestUndoAgain(t *testing.T) {
+	inOffice(t, func(t *testing.T, o *office) {
+		var banned []string
+		for i := range int32(16) {
+			by := control.Peer{UID: 1002, PID: 30 + i} // each a command of its own
+			banned = append(banned, fmt.Sprintf("203.0.113.%d", i))
+			if _, err := o.Ban(t.Context(), by, []control.NewBan{
+				newBanOf(banned[i]+"/32", "all", time.Hour),
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		// It is left to chance whether a call is made whose time is over.
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, addr := range slices.Backward(banned) {
+			for o.listed(t, addr+"/32") != "" {
+				u, err := o.Undo(over, control.Peer{UID: 1002})
+				if err != nil || len(u.Changes) != 1 || u.Changes[0].Object != addr {
+					t.Fatalf("%s: %+v, %v", addr, u, err)
+				}
+			}
+
+			// The ban may be lifted by an undo that says that it failed.
+			if u, err := o.LastCommand(control.Peer{UID: 1002}); err == nil && u.Changes[0].Object == addr {
+				if _, err := o.Undo(t.Context(), control.Peer{UID: 1002}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+// TestUndoInTrial: a ban that comes back in a trial has its whole time when the trial is kept.
+func TestUndoInTrial(t *testing.T) {
+	onTrial(t, 10*time.Minute, func(t *testing.T, o *office) {
+		o.impose(t, "203.0.113.5/32", "all", 3*time.Hour)
+		if _, err := o.Unban(t.Context(), alice, netip.MustParsePrefix("203.0.113.5/32")); err != nil {
+			t.Fatal(err)
+		}
+		if u, err := o.Undo(t.Context(), alice); err != nil || u.Changes[0].Restored != 1 {
+			t.Fatalf("%+v, %v", u, err)
+		}
+		if got := o.listed(t, "203.0.113.5/32"); got != "203.0.113.5/32 all 10m0s" {
+			t.Errorf("in the trial: %s", got)
+		}
+
+		if _, err := o.Keep(t.Context(), alice); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.listed(t, "203.0.113.5/32"); got != "203.0.113.5/32 all 3h0m0s" {
+			t.Errorf("kept: %s", got)
 		}
 	})
 }

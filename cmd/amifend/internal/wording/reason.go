@@ -35,32 +35,37 @@ func Reason(v policy.Verdict, limit float64, servers []string) string {
 // Why returns the reason of a ban without its evidence. score is that of the ban, limit the
 // policy's threshold.
 func Why(rule policy.Rule, score, limit float64) string {
-	// Most rules compare a score, so the score is the reason. The text of any other rule describes
-	// what happened.
 	switch rule {
+	// Most rules compare a score, so the score is the reason.
 	default:
 		return fmt.Sprintf("score %.2f is above %g", score, limit)
 	case policy.RuleLongMemory:
 		return fmt.Sprintf("score %.2f over weeks is above %g", score, 2*limit)
-	case policy.RuleSecondOffender:
-		return "other addresses of it were banned before"
+
+	// These have a score of their own, and what it is for is the reason.
 	case policy.RuleSpreadScore:
 		return fmt.Sprintf("several of its addresses failed, score %.2f together", score)
+	case policy.RuleUnanswered:
+		return fmt.Sprintf("challenged for one account after another without ever "+
+			"answering, score %.2f", score)
+	case policy.RuleSharedGuessing:
+		return fmt.Sprintf("guesses through a shared source, score %.2f", score)
+
+	// The text of any other rule describes what happened.
+	case policy.RuleSecondOffender:
+		return "other addresses of it were banned before"
 	case policy.RuleInjection:
 		return "its text is made to look like an event"
 	case policy.RuleUnseen:
 		return "its Call-ID hides its requests from Asterisk's log"
 	case policy.RuleCanary:
 		return "nobody legitimate uses this account"
-	case policy.RuleUnanswered:
-		return fmt.Sprintf("challenged for one account after another without ever "+
-			"answering, score %.2f", score)
 	case policy.RuleCompromised:
 		return "a success after failures that were not typos"
 	case policy.RuleProvedGuessing:
 		return "a proved source that seems to guess"
-	case policy.RuleSharedGuessing:
-		return fmt.Sprintf("guesses through a shared source, score %.2f", score)
+
+	// The engine did not decide these.
 	case policy.RuleAdopted:
 		return "found in the kernel"
 	case policy.RuleOperator:
