@@ -93,6 +93,7 @@ type state struct {
 type done struct {
 	gen  int
 	what work
+	conf config.Feed // of a fetch
 	of   *List // that was asked with, or saved
 	list *List
 	err  error
@@ -230,7 +231,7 @@ func (k *Keeper) work(ctx context.Context) {
 		if !s.fetching && !s.next.After(now) {
 			s.fetching = true
 			c, last := s.conf, s.known()
-			k.start(ctx, done{gen: s.gen, what: fetched, of: last}, func(d *done) {
+			k.start(ctx, done{gen: s.gen, what: fetched, conf: c, of: last}, func(d *done) {
 				d.list, d.err = fetch(ctx, c, last)
 			})
 		}
@@ -295,8 +296,12 @@ func (k *Keeper) finish(d done) {
 	case loaded:
 		k.finishLoad(s, d)
 	case fetched:
+		// A fetch with a key that was replaced meanwhile says nothing of the new one, which is tried at
+		// once.
 		s.fetching = false
-		k.finishFetch(s, d)
+		if reflect.DeepEqual(d.conf, s.conf) {
+			k.finishFetch(s, d)
+		}
 	case stored:
 		k.finishSave(s, d)
 	}
