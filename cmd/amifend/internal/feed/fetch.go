@@ -83,6 +83,7 @@ func fetch(ctx context.Context, c config.Feed, last *List) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	l := listOf(p)
 	l.ETag = validator(res.Header.Get("ETag"))
 	l.Modified = validator(res.Header.Get("Last-Modified"))
