@@ -30,6 +30,7 @@ func (d *daemon) run(ctx context.Context) {
 		func() { d.fleet.Watch(ctx) },
 		func() { d.allowlist.Run(ctx) },
 		func() { d.denier.Run(ctx) },
+		func() { d.administrators.watch(ctx) },
 		func() { d.feeder.Run(ctx) },
 		func() { d.keeper.Run(ctx) },
 		func() { d.denials.Run(ctx) },

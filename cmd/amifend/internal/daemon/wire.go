@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
@@ -146,12 +147,17 @@ func serve(
 		operate.Record(s.journal, b.by, b.what, "", "")
 	}
 	d.run(ctx) // the journal ends after it
+	return s.next.Load(), d.carry(), nil
+}
 
-	return s.next.Load(), &carried{
-		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(),
-		allowed: allow.Allowances(), addresses: watcher.Addresses(), denied: denied.All(),
-		observed: o.Config.Dry(), notifications: s.notifier.Carry(),
-	}, nil
+// carry returns what the next run takes over. All parts but the journal have ended.
+func (d *daemon) carry() *carried {
+	return &carried{
+		clock: d.clock, engine: d.judge.Engine(), servers: d.judge.Servers(),
+		allowed: d.allowlist.Allowances(), addresses: d.watcher.Addresses(),
+		denied: d.denials.All(), observed: d.options.Config.Dry(),
+		administrators: d.administrators.all(), notifications: d.notifier.Carry(),
+	}
 }
 
 // newFleet returns the sessions. They need the engine's hasher and its numbers of the servers, which
@@ -221,6 +227,8 @@ type shared struct {
 	events   chan stream.Sighting
 	witness  *sensor.Witness // of events over UDP
 	admins   lockout.Options // how to find who administers the machine
+
+	administrators *administrators // who did so in the last days
 }
 
 func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *shared {
@@ -232,9 +240,11 @@ func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *s
 		events: make(chan stream.Sighting, queue), witness: sensor.NewWitness(), admins: admins(o),
 	}
 	s.live.Store(o.Config)
+	var seen map[netip.Addr]time.Time
 	if b.carried != nil { // times of the engine and of allowances are those of its clock
-		s.clock = b.carried.clock
+		s.clock, seen = b.carried.clock, b.carried.administrators
 	}
+	s.administrators = newAdministrators(s.admins, seen)
 
 	// A journal that was begun anew must be compared with the kernel. The enforcer does that, and
 	// needs the journal for it. So the request has a box of its own, which is made before both.
