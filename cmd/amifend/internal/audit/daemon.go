@@ -68,39 +68,39 @@ func (l *look) logins(list control.LoginList) {
 	}
 
 	for _, server := range slices.Sorted(maps.Keys(byServer)) {
-		if l.o.Server != "" && server != l.o.Server {
-			continue
-		}
-		accounts := byServer[server]
-		var udp, networks []string
-		encrypted := 0
-		for _, a := range accounts {
-			if a.UDP && !a.TCP && !a.TLS {
-				udp = append(udp, a.Account)
-			}
-			if a.TLS {
-				encrypted++
-			}
-			if a.Networks >= manyNetworks {
-				networks = append(networks, fmt.Sprintf("%s: at least %d networks in 7 days",
-					a.Account, a.Networks))
-			}
-		}
-
-		of := func(n int) string {
-			return fmt.Sprintf("%d of %s in 7 days", n, wording.Count(len(accounts), "account"))
-		}
-		for _, f := range some(nil, "udp_only", of(len(udp)), udp) {
-			l.add(f.Of(server))
-		}
-		for _, f := range some(nil, "account_many_networks", of(len(networks)), networks) {
-			l.add(f.Of(server))
-		}
-		if encrypted == 0 {
-			l.add(finding.New("no_login_by_tls", of(len(accounts))).Of(server))
+		if l.o.Server == "" || server == l.o.Server {
+			l.loginsAt(server, byServer[server])
 		}
 	}
 	l.chanSIP(list)
+}
+
+// loginsAt judges how the accounts of one server logged in.
+func (l *look) loginsAt(server string, accounts []control.AccountUsed) {
+	var udp, networks []string
+	encrypted := false
+	for _, a := range accounts {
+		if a.UDP && !a.TCP && !a.TLS {
+			udp = append(udp, a.Account)
+		}
+		if a.Networks >= manyNetworks {
+			networks = append(networks, fmt.Sprintf("%s: at least %d networks in 7 days",
+				a.Account, a.Networks))
+		}
+		encrypted = encrypted || a.TLS
+	}
+
+	of := func(n int) string {
+		return fmt.Sprintf("%d of %s in 7 days", n, wording.Count(len(accounts), "account"))
+	}
+	found := some(nil, "udp_only", of(len(udp)), udp)
+	found = some(found, "account_many_networks", of(len(networks)), networks)
+	if !encrypted {
+		found = append(found, finding.New("no_login_by_tls", of(len(accounts))))
+	}
+	for _, f := range found {
+		l.add(f.Of(server))
+	}
 }
 
 // chanSIP adds the servers whose chan_sip was heard, each with its accounts.
@@ -109,12 +109,14 @@ func (l *look) chanSIP(list control.LoginList) {
 		if l.o.Server != "" && server != l.o.Server {
 			continue
 		}
+
 		var accounts []string
 		for _, a := range list.Accounts {
 			if a.ChanSIP && a.Server == server {
 				accounts = append(accounts, a.Account)
 			}
 		}
+
 		seen := "its phones log in by chan_sip"
 		if len(accounts) == 0 {
 			seen = "chan_sip answers, and no phone logged in by it in 7 days"

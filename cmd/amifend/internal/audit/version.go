@@ -87,8 +87,10 @@ func (l *look) askDistribution(
 	r advisory.Release, missing []advisory.Advisory, server string, local bool, s *Section,
 ) {
 	all := len(missing)
-	seen := fmt.Sprintf("%s is a package of a distribution; by its number alone, %d fixes would be missing", r,
-		all)
+	seen := fmt.Sprintf("%s is a package of a distribution; by its number alone, "+
+		"%d fixes would be missing", r, all)
+
+	// What the changelog names is fixed, whatever the number says.
 	fixed, path := l.changelog(local, s)
 	if fixed != nil {
 		missing = slices.DeleteFunc(slices.Clone(missing), func(a advisory.Advisory) bool {
@@ -97,6 +99,7 @@ func (l *look) askDistribution(
 		s.note("%s names %d of %d advisories", path, all-len(missing), all)
 		seen += fmt.Sprintf("; its changelog names %d of them", all-len(missing))
 	}
+
 	if len(missing) > 0 {
 		l.add(finding.New("ask_distribution", seen, names(missing)...).Of(server))
 	}
@@ -122,6 +125,7 @@ func (l *look) changelog(local bool, s *Section) (map[string]bool, string) {
 		return nil, ""
 	}
 	defer f.Close()
+
 	fixed, err := advisory.Mentioned(f)
 	if err != nil {
 		s.miss("%s: %s", path, err)

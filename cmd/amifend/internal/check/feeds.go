@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -22,16 +23,13 @@ func feedSection(feeds []config.Feed, known []control.FeedState, never protect.S
 			s.feedFile(c, never)
 		}
 
-		found := false
-		for _, f := range known {
-			if f.Name == c.Name {
-				s.feedState(f)
-				found = true
-			}
+		i := slices.IndexFunc(known, func(f control.FeedState) bool { return f.Name == c.Name })
+		if i >= 0 {
+			s.feedState(known[i])
 		}
 
 		switch {
-		case found || c.File != "":
+		case i >= 0 || c.File != "":
 		case known != nil:
 			s.warn("%s: amifend has not loaded it yet; amifend reload", c.Name)
 		default:
@@ -78,6 +76,7 @@ func (s *section) feedFile(c config.Feed, never protect.Set) {
 	}
 }
 
+// linesAre begins a sentence about lines.
 func linesAre(n int) string {
 	if n == 1 {
 		return "1 line is"

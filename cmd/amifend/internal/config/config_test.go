@@ -632,6 +632,10 @@ func TestLoadSaysWhatIsWrongAndWhatToWrite(t *testing.T) {
 			"file", "excludes source",
 		},
 		{
+			"feeds of one name", server + "[[feed]]\nsource = 'voipbl'\n[[feed]]\nsource = 'voipbl'",
+			"feed[2].name", "[[feed]]", "is that of another [[feed]]",
+		},
+		{
 			"apiban without a key", server + "[[feed]]\nsource = 'apiban'", "feed[1].key_file",
 			"[[feed]]", "is missing",
 		},

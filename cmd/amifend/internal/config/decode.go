@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -104,6 +105,29 @@ func (l *loader) notATable(section string, raw *rawConfig) {
 		raw.Servers = nil
 		raw.serverGiven = raw.serverGiven || section == "server"
 	}
+}
+
+// tables reads the tables of a section, at most most. A name that two of them have is a problem; ""
+// is none.
+func tables[R, T any](
+	l *loader, section string, most int, raw []R, read func(key string, r R) T, name func(T) string,
+) (out []T) {
+	if len(raw) > most {
+		l.problem(section, "stands there %d times; %d are possible", len(raw), most)
+		return nil
+	}
+
+	for i, r := range raw {
+		key := fmt.Sprintf("%s[%d]", section, i+1)
+		t := read(key, r)
+		same := func(o T) bool { return name(t) != "" && name(o) == name(t) }
+		if slices.ContainsFunc(out, same) {
+			l.problem(key+".name", "is that of another [[%s]], too; give each a name = \"…\" of its own",
+				section)
+		}
+		out = append(out, t)
+	}
+	return out
 }
 
 // isList reports whether a section is a list of tables.

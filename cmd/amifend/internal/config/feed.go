@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -70,23 +69,7 @@ var feedName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
 // feeds reads the [[feed]] tables.
 func (l *loader) feeds(raw []rawFeed) []Feed {
-	if len(raw) > mostFeeds {
-		l.problem("feed", "stands there %d times; %d are possible", len(raw), mostFeeds)
-		return nil
-	}
-
-	var out []Feed
-	for i, r := range raw {
-		key := fmt.Sprintf("feed[%d]", i+1)
-		f := l.feed(key, r)
-		same := func(o Feed) bool { return f.Name != "" && o.Name == f.Name }
-		if slices.ContainsFunc(out, same) {
-			l.problem(key+".name", "is that of another [[feed]], too; give each a "+
-				"name = \"…\" of its own")
-		}
-		out = append(out, f)
-	}
-	return out
+	return tables(l, "feed", mostFeeds, raw, l.feed, func(f Feed) string { return f.Name })
 }
 
 func (l *loader) feed(key string, r rawFeed) Feed {

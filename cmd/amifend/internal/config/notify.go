@@ -74,23 +74,7 @@ func NotifyKinds() []string {
 
 // targets reads the [[notify]] tables.
 func (l *loader) targets(raw []rawTarget) []Target {
-	if len(raw) > mostTargets {
-		l.problem("notify", "stands there %d times; %d are possible", len(raw), mostTargets)
-		return nil
-	}
-
-	var out []Target
-	for i, r := range raw {
-		key := fmt.Sprintf("notify[%d]", i+1)
-		t := l.target(key, r)
-		same := func(o Target) bool { return t.Name != "" && o.Name == t.Name }
-		if slices.ContainsFunc(out, same) {
-			l.problem(key+".name", "is that of another [[notify]], too; give each a "+
-				"name = \"…\" of its own")
-		}
-		out = append(out, t)
-	}
-	return out
+	return tables(l, "notify", mostTargets, raw, l.target, func(t Target) string { return t.Name })
 }
 
 func (l *loader) target(key string, r rawTarget) Target {

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -10,23 +12,17 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
-	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 )
 
-const (
-	// exemptTime limits how long the judge may take to name who proved itself.
-	exemptTime = 10 * time.Second
-
-	// adminFor is how long whoever administered this machine over SSH stays exempt from feeds.
-	adminFor = 7 * 24 * time.Hour
-)
+// exemptTime limits how long the judge may take to name who proved itself.
+const exemptTime = 10 * time.Second
 
 // newFeeder returns the goroutine that keeps the lists of feeds in the kernel.
 func newFeeder(
 	s *shared, table enforce.FeedTable, watcher *protect.Watcher, engine *judge.Judge,
 ) *enforce.Feeder {
-	x := &exempts{judge: engine, admins: s.admins, seen: make(map[netip.Addr]time.Time)}
+	x := &exempts{judge: engine, admins: s.administrators}
 	return enforce.NewFeeder(enforce.FeederOptions{
 		Table: table, Log: s.options.Log, Names: feedNames(s.options.Config), Never: watcher.Current,
 		Exempt: x.list, Held: s.options.Trial > 0,
@@ -58,8 +54,7 @@ func feedNames(c *config.Config) (names []string) {
 // exempts finds who is exempt from feeds, beside those who must never be banned.
 type exempts struct {
 	judge  *judge.Judge
-	admins lockout.Options
-	seen   map[netip.Addr]time.Time // who administered this machine, and when last
+	admins *administrators
 }
 
 // list returns who is exempt. It asks the judge, which goes on with events in between.
@@ -77,16 +72,8 @@ func (x *exempts) list(ctx context.Context) (out []denylist.Exempt, err error) {
 		})
 	}
 
-	// Whoever logged out for the night must be able to come back.
-	now := time.Now()
-	for _, s := range lockout.Sessions(x.admins) {
-		x.seen[s.Addr] = now
-	}
-	for a, at := range x.seen {
-		if now.Sub(at) > adminFor {
-			delete(x.seen, a)
-			continue
-		}
+	// In order: the feeder compares them with those of the last time.
+	for _, a := range slices.SortedFunc(maps.Keys(x.admins.current()), netip.Addr.Compare) {
 		out = append(out, denylist.Exempt{
 			Prefix: netip.PrefixFrom(a, a.BitLen()),
 			Reason: "this machine was administered over SSH from there; write it into [allow]",

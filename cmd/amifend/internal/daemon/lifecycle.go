@@ -24,29 +24,7 @@ func (d *daemon) run(ctx context.Context) {
 	// The sources of work: they end with ctx.
 	var sources, judge, enforcer sync.WaitGroup
 	d.fleet.Start(ctx, d.plan)
-
-	for _, part := range []func(){
-		func() { d.fleet.Wait(ctx) },
-		func() { d.fleet.Watch(ctx) },
-		func() { d.allowlist.Run(ctx) },
-		func() { d.denier.Run(ctx) },
-		func() { d.feeder.Run(ctx) },
-		func() { d.keeper.Run(ctx) },
-		func() { d.denials.Run(ctx) },
-		func() { d.service.Run(ctx) },
-		func() { d.metrics.Run(ctx) },
-		func() { d.reloader.serveHangups(ctx, d.hangup) },
-		func() { d.reloader.endTrial(ctx) },
-		func() { d.watchProtected(ctx) },
-		func() { d.watchTable(ctx) },
-		func() { d.sensor.Run(ctx) },
-		func() { d.limiter.Run(ctx) },
-		func() { d.watchConditions(ctx) },
-		func() { d.atlas.Run(ctx) },
-		func() { d.logins.Run(ctx, d.alerts) },
-		func() { d.feedWatchdog(ctx) },
-		func() { d.reportStatus(ctx) },
-	} {
+	for _, part := range d.sources(ctx) {
 		sources.Go(part)
 	}
 
@@ -91,6 +69,33 @@ func (d *daemon) run(ctx context.Context) {
 	notifier.Wait()
 
 	d.options.Log.Info(d.ending(), "bans", d.enforcer.Held())
+}
+
+// sources returns the parts that end with ctx. The judge may be asked until all of them have ended.
+func (d *daemon) sources(ctx context.Context) []func() {
+	return []func(){
+		func() { d.fleet.Wait(ctx) },
+		func() { d.fleet.Watch(ctx) },
+		func() { d.allowlist.Run(ctx) },
+		func() { d.denier.Run(ctx) },
+		func() { d.administrators.watch(ctx) },
+		func() { d.feeder.Run(ctx) },
+		func() { d.keeper.Run(ctx) },
+		func() { d.denials.Run(ctx) },
+		func() { d.service.Run(ctx) },
+		func() { d.metrics.Run(ctx) },
+		func() { d.reloader.serveHangups(ctx, d.hangup) },
+		func() { d.reloader.endTrial(ctx) },
+		func() { d.watchProtected(ctx) },
+		func() { d.watchTable(ctx) },
+		func() { d.sensor.Run(ctx) },
+		func() { d.limiter.Run(ctx) },
+		func() { d.watchConditions(ctx) },
+		func() { d.atlas.Run(ctx) },
+		func() { d.logins.Run(ctx, d.alerts) },
+		func() { d.feedWatchdog(ctx) },
+		func() { d.reportStatus(ctx) },
+	}
 }
 
 // ending says what becomes of the bans when a run has ended.

@@ -21,6 +21,7 @@ func TestAnotherProgramKeepsDeletingTheTable(t *testing.T) {
 	s.config.Policy.MaxBans, s.config.Policy.MaxSources = 2*bans, 8*bans
 	c := s.withControl(t)
 	r := s.start(t)
+	ready(t, c)
 
 	for part := range slices.Chunk(manyBans(bans), 1000) {
 		res, err := c.Ban(t.Context(), part)

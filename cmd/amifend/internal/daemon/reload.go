@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -22,14 +21,6 @@ import (
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
-)
-
-const (
-	// readTime limits how long a reload waits for the files of the config. Large deny lists take a
-	// second.
-	readTime = 10 * time.Second
-	// mostHanging limits how many reloads may wait for files for ever.
-	mostHanging = 4
 )
 
 // reloader puts a new config in force while the daemon runs.
@@ -132,32 +123,15 @@ func (r *reloader) Reload(
 		return control.Reloaded{}, err
 	}
 
-	if !slices.Equal(old.Allow, merged.Allow) {
-		out.Changed = append(out.Changed, "[allow] prefixes")
-	}
-	if !slices.Equal(old.Names, merged.Names) {
-		out.Changed = append(out.Changed, "[allow] names")
-	}
-
 	// This run goes on as it is until changeObserve ends it.
 	observe := merged.Observe
 	merged.Observe = old.Observe
 
 	// Relist reads the new allowlist from the config in force. The deny lists spare what it allows.
 	r.live.Store(merged)
-	r.allowlist.Relist()
-	note, refused := operate.PutInForce(ctx, r.watcher, r.judge, r.enforcer)
-	if refused != nil {
-		note = refused.Error()
-	}
-	if note != "" {
-		out.Warnings = append(out.Warnings, "[allow]: "+note)
-	}
+	r.changeAllow(ctx, old, merged, &out)
 	r.changeDeny(ctx, old, merged, &out)
-	if !old.Metrics.Equal(merged.Metrics) {
-		r.metrics.Change(merged.Metrics)
-		out.Changed = append(out.Changed, "[metrics]")
-	}
+	r.changeMetrics(old, merged, &out)
 	r.changeNotify(old, merged, &out)
 	r.changeGeo(old, merged, &out)
 	r.changeReport(old, merged, &out)
@@ -183,97 +157,6 @@ func (r *reloader) changeObserve(
 	next := *old
 	next.Observe = observe
 	r.turn(turn{config: &next, by: by, what: fmt.Sprintf("observe = %t", observe)})
-}
-
-// prepare reads the config and does all that can fail. It changes nothing.
-func (r *reloader) prepare(old *config.Config) (*config.Config, *stream.Plan, error) {
-	next, plan, err := r.readInTime()
-	if err != nil {
-		return nil, nil, err
-	}
-
-	// A trial decides until it is kept or over, whatever the file says meanwhile.
-	if r.onTrial() && !next.Observe {
-		next.Warnings = append(next.Warnings, "the trial goes on, although the config does not say "+
-			"observe = true any more: amifend keep ends it")
-	}
-	if r.onTrial() {
-		next.Observe = old.Observe
-	}
-	if next.Observe && next.Unkept != nil {
-		next.Warnings = append(next.Warnings, unkeptText)
-	}
-
-	// Whoever reloads by SSH must not be locked out by a list.
-	bans := !next.Observe && old.Firewall.Backend != config.BackendLog
-	if what, do := operate.CutOff(next, r.denials.List(), r.watcher.Current(), r.admins); what != "" && bans {
-		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", what).
-			Advise("%s", do)
-	}
-	if bans && old.Observe {
-		if err := canBan(r.options, old); err != nil {
-			return nil, nil, err
-		}
-	}
-
-	return next, plan, nil
-}
-
-// readInTime is read with a limit: a file system that hangs must not make this reload and all later
-// ones wait. The goroutine that reads is then left behind, and ends when the file system answers.
-func (r *reloader) readInTime() (*config.Config, *stream.Plan, error) {
-	if r.hanging.Load() >= mostHanging {
-		return nil, nil, control.Errorf(control.CodeFailed,
-			"nothing was changed: %d earlier reloads still wait for the files of the config",
-			mostHanging).Advise("repair the file system that holds them, then restart amifend")
-	}
-
-	type answer struct {
-		config *config.Config
-		plan   *stream.Plan
-		err    error
-	}
-	done := make(chan answer, 1)
-	known := r.servers
-	r.hanging.Add(1)
-	go func() {
-		defer r.hanging.Add(-1)
-		c, plan, err := r.read(known)
-		done <- answer{c, plan, err}
-	}()
-
-	select {
-	case a := <-done:
-		return a.config, a.plan, a.err
-	case <-time.After(readTime):
-		return nil, nil, control.Errorf(control.CodeFailed,
-			"nothing was changed: the config and the files that it names could not be read within %s",
-			readTime).Advise("see whether their file systems answer; then run amifend reload again")
-	}
-}
-
-// read reads the config and all files that it names, and prepares the sessions. known has the names
-// of all servers since the start.
-func (r *reloader) read(known []string) (*config.Config, *stream.Plan, error) {
-	next, err := r.options.Reload()
-	if err != nil {
-		return nil, nil, control.Errorf(control.CodeInvalidConfig,
-			"the config is not valid, and nothing was changed:\n%s", err)
-	}
-
-	// Numbers of servers that are gone are not used again: the engine still knows them.
-	names := withNew(known, next.Servers)
-	if len(names) > judge.MostServers {
-		return nil, nil, control.Errorf(control.CodeFailed,
-			"nothing was changed: there were too many servers since the start").
-			Advise("systemctl restart amifend")
-	}
-
-	plan, err := r.fleet.Plan(next.Servers, names)
-	if err != nil {
-		return nil, nil, control.Errorf(control.CodeInvalidConfig, "nothing was changed: %s", err)
-	}
-	return next, plan, nil
 }
 
 // changePorts puts new ports into the kernel, then into the judge.
@@ -363,6 +246,28 @@ func withNew(known []string, servers []config.Server) []string {
 	return names
 }
 
+// changeAllow puts the allowlist of the config in force, also one that did not change: the names in it
+// may have other addresses.
+func (r *reloader) changeAllow(
+	ctx context.Context, old, next *config.Config, out *control.Reloaded,
+) {
+	if !slices.Equal(old.Allow, next.Allow) {
+		out.Changed = append(out.Changed, "[allow] prefixes")
+	}
+	if !slices.Equal(old.Names, next.Names) {
+		out.Changed = append(out.Changed, "[allow] names")
+	}
+
+	r.allowlist.Relist()
+	note, refused := operate.PutInForce(ctx, r.watcher, r.judge, r.enforcer)
+	if refused != nil {
+		note = refused.Error()
+	}
+	if note != "" {
+		out.Warnings = append(out.Warnings, "[allow]: "+note)
+	}
+}
+
 // changeDeny puts new deny lists into the kernel, less what must never be banned by the new config.
 func (r *reloader) changeDeny(
 	ctx context.Context, old, next *config.Config, out *control.Reloaded,
@@ -384,6 +289,15 @@ func (r *reloader) changeDeny(
 		out.Warnings = append(out.Warnings,
 			"the new [deny] lists are not in the kernel yet, amifend goes on trying: "+err.Error())
 	}
+}
+
+// changeMetrics gives the page of the metrics another place or password.
+func (r *reloader) changeMetrics(old, next *config.Config, out *control.Reloaded) {
+	if old.Metrics.Equal(next.Metrics) {
+		return
+	}
+	r.metrics.Change(next.Metrics)
+	out.Changed = append(out.Changed, "[metrics]")
 }
 
 // changeNotify gives the notifier new targets. It does not wait.

@@ -44,7 +44,8 @@ type carried struct {
 	denied    map[netip.Prefix]denials.Denial
 	observed  bool // it was an observing run
 
-	notifications *notify.Carried // that are not delivered yet
+	administrators map[netip.Addr]time.Time
+	notifications  *notify.Carried // that are not delivered yet
 }
 
 // begin is how a run begins.

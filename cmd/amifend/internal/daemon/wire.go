@@ -3,30 +3,20 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"os"
 	"slices"
-	"sync/atomic"
 
-	"github.com/amifend/amifend/cmd/amifend/internal/alerts"
 	"github.com/amifend/amifend/cmd/amifend/internal/allowlist"
 	"github.com/amifend/amifend/cmd/amifend/internal/bans"
-	"github.com/amifend/amifend/cmd/amifend/internal/clock"
-	"github.com/amifend/amifend/cmd/amifend/internal/config"
 	"github.com/amifend/amifend/cmd/amifend/internal/control"
 	"github.com/amifend/amifend/cmd/amifend/internal/denials"
 	"github.com/amifend/amifend/cmd/amifend/internal/enforce"
 	"github.com/amifend/amifend/cmd/amifend/internal/feed"
 	"github.com/amifend/amifend/cmd/amifend/internal/geo"
-	"github.com/amifend/amifend/cmd/amifend/internal/journal"
 	"github.com/amifend/amifend/cmd/amifend/internal/judge"
-	"github.com/amifend/amifend/cmd/amifend/internal/limiter"
-	"github.com/amifend/amifend/cmd/amifend/internal/lockout"
 	"github.com/amifend/amifend/cmd/amifend/internal/metrics"
-	"github.com/amifend/amifend/cmd/amifend/internal/notify"
 	"github.com/amifend/amifend/cmd/amifend/internal/operate"
-	"github.com/amifend/amifend/cmd/amifend/internal/owner"
 	"github.com/amifend/amifend/cmd/amifend/internal/protect"
 	"github.com/amifend/amifend/cmd/amifend/internal/sensor"
 	"github.com/amifend/amifend/cmd/amifend/internal/stream"
@@ -91,9 +81,7 @@ func serve(
 	s.logins = newLogins(s, watcher)
 	var engine *judge.Judge // the limiter asks it, and it reports to the limiter
 	s.limiter = newLimiter(s, table, &engine)
-	denier := enforce.NewDenier(enforce.DenierOptions{
-		Table: table, Log: o.Log, Lists: o.Config.Deny, Never: watcher.Current, Held: o.Trial > 0,
-	})
+	denier := newDenier(s, table, watcher)
 	engine, err = newJudge(s, set)
 	if err != nil {
 		return nil, nil, err
@@ -146,12 +134,17 @@ func serve(
 		operate.Record(s.journal, b.by, b.what, "", "")
 	}
 	d.run(ctx) // the journal ends after it
+	return s.next.Load(), d.carry(), nil
+}
 
-	return s.next.Load(), &carried{
-		clock: s.clock, engine: engine.Engine(), servers: engine.Servers(),
-		allowed: allow.Allowances(), addresses: watcher.Addresses(), denied: denied.All(),
-		observed: o.Config.Dry(), notifications: s.notifier.Carry(),
-	}, nil
+// carry returns what the next run takes over. All parts but the journal have ended.
+func (d *daemon) carry() *carried {
+	return &carried{
+		clock: d.clock, engine: d.judge.Engine(), servers: d.judge.Servers(),
+		allowed: d.allowlist.Allowances(), addresses: d.watcher.Addresses(),
+		denied: d.denials.All(), observed: d.options.Config.Dry(),
+		administrators: d.administrators.all(), notifications: d.notifier.Carry(),
+	}
 }
 
 // newFleet returns the sessions. They need the engine's hasher and its numbers of the servers, which
@@ -197,86 +190,11 @@ func findProtected(
 	return watcher, set, nil
 }
 
-// shared holds the values that several parts need.
-type shared struct {
-	options  Options
-	startup  *startup
-	begin    begin
-	stop     context.CancelFunc             // ends this run
-	next     atomic.Pointer[turn]           // the turn that ends this run; nil: none
-	kept     atomic.Bool                    // the trial of this run was kept
-	live     *atomic.Pointer[config.Config] // the config in force: a reload replaces it
-	clock    clock.Clock
-	mail     *bans.Mail
-	journal  *journal.Journal // nil: there is none
-	recorder bans.Recorder
-	alerts   *alerts.Book
-	atlas    *geo.Atlas
-	logins   *geo.Logins
-	limiter  *limiter.Limiter
-	notifier *notify.Notifier
-	compare  *owner.Latest[struct{}] // a request to compare kernel and journal
-	begun    *owner.Latest[struct{}] // the journal was lost: all allowances must be saved again
-	anew     *owner.Latest[struct{}] // the same for all denials
-	events   chan stream.Sighting
-	witness  *sensor.Witness // of events over UDP
-	admins   lockout.Options // how to find who administers the machine
-}
-
-func newShared(o Options, startup *startup, b begin, stop context.CancelFunc) *shared {
-	s := &shared{
-		options: o, startup: startup, begin: b, stop: stop,
-		live: &atomic.Pointer[config.Config]{}, clock: clock.New(),
-		mail: bans.NewMail(), compare: owner.NewLatest[struct{}](),
-		begun: owner.NewLatest[struct{}](), anew: owner.NewLatest[struct{}](),
-		events: make(chan stream.Sighting, queue), witness: sensor.NewWitness(), admins: admins(o),
-	}
-	s.live.Store(o.Config)
-	if b.carried != nil { // times of the engine and of allowances are those of its clock
-		s.clock = b.carried.clock
-	}
-
-	// A journal that was begun anew must be compared with the kernel. The enforcer does that, and
-	// needs the journal for it. So the request has a box of its own, which is made before both.
-	unsaved := owner.NewLatest[struct{}]()
-	s.journal = newJournal(o, func() { s.compare.Set(struct{}{}) }, func() {
-		s.begun.Set(struct{}{})
-		s.anew.Set(struct{}{})
-		unsaved.Set(struct{}{})
-		s.alerts.Rewrite()
+func newDenier(s *shared, table enforce.DenyTable, watcher *protect.Watcher) *enforce.Denier {
+	return enforce.NewDenier(enforce.DenierOptions{
+		Table: table, Log: s.options.Log, Lists: s.options.Config.Deny, Never: watcher.Current,
+		Held: s.options.Trial > 0,
 	})
-	s.recorder = bans.NewRecorder(s.journal, s.clock)
-
-	s.atlas = geo.New(geo.Options{Config: o.Config.Geo, Log: o.Log, Resolver: o.Resolver})
-
-	// The notifier comes before the book, which reports to it.
-	s.notifier = newNotifier(s, unsaved)
-	s.alerts = newBook(o, s.journal, s.notifier)
-
-	return s
-}
-
-func newNotifier(s *shared, unsaved *owner.Latest[struct{}]) *notify.Notifier {
-	o := notify.Options{
-		Targets: s.options.Config.Notify, Observing: s.options.Config.Dry(), Log: s.options.Log,
-		Begun: unsaved, Calm: s.options.NotifyAfter, Origin: s.atlas.Of,
-		Weekly: s.options.Config.Report.Weekly,
-	}
-	if s.journal != nil { // a nil *Journal in an interface is not nil
-		o.Journal = s.journal
-	}
-	if from := s.begin.carried; from != nil {
-		o.Carried = from.notifications
-	}
-	return notify.New(o)
-}
-
-func newBook(o Options, j *journal.Journal, n *notify.Notifier) *alerts.Book {
-	b := alerts.Options{Log: o.Log, Listen: n.Alert}
-	if j != nil { // as above
-		b.Journal = j
-	}
-	return alerts.New(b)
 }
 
 // laidOut returns what the enforcer calls when it laid out the table: others have elements in it.
@@ -364,10 +282,17 @@ func newMetrics(
 	watcher *protect.Watcher, lists metrics.Sources,
 ) *metrics.Server {
 	from := lists
-	from.Version, from.Config, from.Judge, from.Enforcer = s.options.Version, s.live.Load, engine, enforcer
-	from.Sessions, from.Watcher, from.Journal, from.Book = fleet.Sessions, watcher, s.journal, s.alerts
+	from.Version = s.options.Version
+	from.Config = s.live.Load
+	from.Judge = engine
+	from.Enforcer = enforcer
+	from.Sessions = fleet.Sessions
+	from.Watcher = watcher
+	from.Journal = s.journal
+	from.Book = s.alerts
 	from.Limiter = s.limiter.Status
 	from.Waiting = func() int { return len(s.events) }
+
 	return metrics.New(s.options.Config.Metrics, s.options.Log, from)
 }
 
@@ -379,10 +304,10 @@ func newService(
 	return operate.New(operate.Options{
 		Version: o.Version, Config: s.live.Load, Log: o.Log, Clock: s.clock, Judge: r.judge,
 		Enforcer: r.enforcer, Denier: r.denier, Denials: r.denials, Feeder: r.feeder, Keeper: r.keeper,
-		Firewall: table.String(),
-		Sessions: r.fleet.Sessions, Watcher: r.watcher, Allowlist: r.allowlist, Journal: s.journal,
-		Atlas: s.atlas, Book: s.alerts, Feed: feed, Notifier: s.notifier, Lockout: s.admins, Reload: r.command(),
-		Restart: r.restartNeeded, Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
+		Firewall: table.String(), Sessions: r.fleet.Sessions, Watcher: r.watcher,
+		Allowlist: r.allowlist, Journal: s.journal, Atlas: s.atlas, Book: s.alerts, Feed: feed,
+		Notifier: s.notifier, Lockout: s.admins, Reload: r.command(), Restart: r.restartNeeded,
+		Enforce: r.Enforce, BeforeKeep: r.beforeKeep,
 		ObservesAfter: s.begin.observesAfter(), TurnError: s.turnError(),
 		Confined: o.confined, Sensor: eye.Status, Limiter: s.limiter,
 		MetricsProblem: r.metrics.Problem,
@@ -406,51 +331,4 @@ func openTable(o Options, set protect.Set, startup *startup) (enforce.WatchedTab
 		f.Sensor = &firewall.Sensor{Group: c.Sensor.Group}
 	}
 	return enforce.OpenKernel(f)
-}
-
-// newSensor returns the kernel sensor. It needs the kernel's table, so a dry run has none.
-func newSensor(
-	s *shared, table enforce.WatchedTable, engine *judge.Judge, fleet *stream.Fleet,
-	watcher *protect.Watcher,
-) *sensor.Sensor {
-	c := s.options.Config
-	o := sensor.Options{
-		Group: c.Sensor.Group, NetNS: s.options.NetNS, Sessions: fleet.Sessions, Watcher: watcher,
-		Hasher: engine.Hasher(), Seed: rand.Uint64(), Witness: s.witness, Out: s.events,
-		Alerts: s.alerts, Clock: s.clock, Log: s.options.Log,
-	}
-
-	// A nil pointer in an interface is not nil.
-	kernel, ok := table.(*enforce.Kernel)
-	switch {
-	case !c.Sensor.Enabled:
-		o.Off = "[sensor] enabled = false"
-	case !ok:
-		o.Off = "amifend does not touch the kernel: it is a dry run"
-	default:
-		o.Table = kernel
-	}
-	return sensor.New(o)
-}
-
-// newLimiter returns the limiter for strangers. It needs the kernel's table, as the sensor does.
-func newLimiter(
-	s *shared, table enforce.WatchedTable, engine **judge.Judge,
-) *limiter.Limiter {
-	c := s.options.Config
-	o := limiter.Options{
-		Drop: c.Limiter.Mode == config.LimiterOn, Clock: s.clock, Log: s.options.Log,
-		Proved: func(ctx context.Context) ([]policy.Proof, error) { return (*engine).Proved(ctx) },
-	}
-
-	kernel, ok := table.(*enforce.Kernel)
-	switch {
-	case !c.Limiter.Enabled():
-		o.Off = `[limiter] mode = "off"`
-	case !ok:
-		o.Off = "amifend does not touch the kernel: it is a dry run"
-	default:
-		o.Table = kernel
-	}
-	return limiter.New(o)
 }

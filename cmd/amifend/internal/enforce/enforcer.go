@@ -205,13 +205,13 @@ func (e *Enforcer) drain(ctx context.Context) {
 		e.restore(ctx)
 	default:
 	}
-	e.lookNow(ctx)
 
 	// No pause is worth a lost ban now.
 	e.failure.backoff, e.failure.retry = 0, 0
 	e.meddling.retry = 0
 	for ctx.Err() == nil {
 		wait := e.work(ctx)
+		e.lookNow(ctx) // when all is sent; what it misses is pending
 		if !e.dirty && e.ledger.pending() == 0 {
 			return
 		}
@@ -354,6 +354,11 @@ func (e *Enforcer) busy() bool {
 // next returns how long it is until there is something to do without being asked.
 func (e *Enforcer) next() time.Duration {
 	if e.ledger.pending()+len(e.doubts) > 0 {
+		return 0
+	}
+
+	// A look waits until all bans are sent, which may be now.
+	if e.look.wanted && !e.look.open {
 		return 0
 	}
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/amifend/amifend/firewall"
@@ -38,6 +39,42 @@ func TestTableThatIsDeletedAgainAndAgain(t *testing.T) {
 		if s, err := w.Status(t.Context()); err != nil || s.Taken != 0 {
 			t.Errorf("an hour later: %+v, %v", s, err)
 		}
+	})
+}
+
+// Bans that are taken out while others are sent are back as soon as these are sent: nothing else must
+// happen for that.
+func TestTakenOutWhileOthersAreSent(t *testing.T) {
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		const bans = 5 * sendMost
+		for i := range bans {
+			w.order(fmt.Sprintf("203.0.%d.%d/32", i>>8, i&255), all, time.Hour)
+		}
+
+		// The table is deleted. While all bans are sent again, the first ones are taken out once more.
+		gate := make(chan struct{})
+		w.kernel.Set(func() {
+			w.kernel.Gone, w.kernel.Gate = true, gate
+			clear(w.kernel.Elems)
+		})
+		w.Damaged()
+		gate <- struct{}{}
+		synctest.Wait()
+		w.kernel.Set(func() {
+			if len(w.kernel.Elems) != sendMost {
+				t.Errorf("the kernel has %d bans, want a part of %d", len(w.kernel.Elems), sendMost)
+			}
+			clear(w.kernel.Elems)
+		})
+		w.Damaged()
+		close(gate)
+		synctest.Wait() // no time passes
+
+		w.kernel.Set(func() {
+			if len(w.kernel.Elems) != bans {
+				t.Errorf("the kernel has %d bans, want %d", len(w.kernel.Elems), bans)
+			}
+		})
 	})
 }
 

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/amifend/amifend/cmd/amifend/internal/config"
@@ -114,13 +116,9 @@ type apibanAnswer struct {
 func askAPIBAN(
 	ctx context.Context, client *http.Client, c config.Feed, id string,
 ) (apibanAnswer, error) {
-	parts := []string{c.Key.Reveal(), "banned"}
+	to := strings.TrimRight(c.URL.Reveal(), "/") + "/" + url.PathEscape(c.Key.Reveal()) + "/banned"
 	if id != "" {
-		parts = append(parts, id)
-	}
-	to, err := join(c.URL.Reveal(), parts...)
-	if err != nil {
-		return apibanAnswer{}, err
+		to += "/" + url.PathEscape(id)
 	}
 
 	res, err := getAPIBAN(ctx, client, to)

@@ -11,9 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -85,6 +83,7 @@ func fetch(ctx context.Context, c config.Feed, last *List) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	l := listOf(p)
 	l.ETag = validator(res.Header.Get("ETag"))
 	l.Modified = validator(res.Header.Get("Last-Modified"))
@@ -276,12 +275,8 @@ func describe(err error) string {
 		return "its certificate is not trusted"
 	case errors.Is(err, errNotRegular):
 		return "its file is not a regular file"
-	case errors.Is(err, fs.ErrNotExist):
-		return "its file does not exist"
-	case errors.Is(err, fs.ErrPermission):
-		return "its file cannot be read by the user of amifend"
 	case errors.As(err, &path):
-		return "its file cannot be read"
+		return describeFile(path)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "it did not answer in time"
 	case errors.As(err, &dns):
@@ -292,15 +287,14 @@ func describe(err error) string {
 	return "the connection broke, or its answer is not one of HTTP"
 }
 
-// join returns a URL with parts added to its path.
-func join(base string, parts ...string) (string, error) {
-	u, err := url.Parse(base)
-	if err != nil {
-		return "", refuse("its URL cannot be used")
+// describeFile returns why a file cannot be read. A connection, too, may lack a permission, so only
+// errors of files come here.
+func describeFile(err *fs.PathError) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "its file does not exist"
+	case errors.Is(err, fs.ErrPermission):
+		return "its file cannot be read by the user of amifend"
 	}
-	for i := range parts {
-		parts[i] = url.PathEscape(parts[i])
-	}
-	u.RawPath = ""
-	return strings.TrimRight(u.String(), "/") + "/" + strings.Join(parts, "/"), nil
+	return "its file cannot be read"
 }

@@ -8,14 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,6 +127,24 @@ func TestFetchErrors(t *testing.T) {
 	c.URL = config.Hide("https://127.0.0.1:1/" + token)
 	if _, err := fetch(t.Context(), c, nil); err == nil || describe(err) != "it cannot be reached" {
 		t.Errorf("without a server: %v", err)
+	}
+}
+
+// A firewall of this machine may refuse the connection. Its error is that of a permission, and must not
+// be told as that of a file.
+func TestRefusedConnectionIsNoFile(t *testing.T) {
+	for _, refused := range []error{syscall.EPERM, syscall.EACCES} {
+		err := &url.Error{Op: "Get", URL: "https://a.example/" + token, Err: &net.OpError{
+			Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", refused),
+		}}
+		if got := describe(err); got != "it cannot be reached" {
+			t.Errorf("%v: %q", refused, got)
+		}
+	}
+
+	denied := &fs.PathError{Op: "open", Path: "/list", Err: syscall.EACCES}
+	if got := describe(denied); got != "its file cannot be read by the user of amifend" {
+		t.Errorf("a file: %q", got)
 	}
 }
 

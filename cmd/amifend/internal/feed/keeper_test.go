@@ -187,6 +187,50 @@ func TestFirstListAndFullDisk(t *testing.T) {
 	})
 }
 
+// A key that is replaced during a fetch is tried at once: the answer to the old one does not count.
+func TestNewKeyDuringAFetch(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	c, s := publisher(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/old/") {
+			close(asked)
+			<-answer
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		fmt.Fprint(w, `{"ipaddress":["203.0.113.7"],"ID":"1"}`)
+	})
+	c.Source, c.URL, c.Key = config.SourceAPIBAN, config.Hide(s.URL), config.Hide("old")
+
+	_, log := logtest.New()
+	got := make(chan int, 10)
+	k := New(Options{
+		Feeds: []config.Feed{c}, Log: log, Book: alerts.New(alerts.Options{Log: log}),
+		Lists: func(l []Named) { got <- len(l[0].Prefixes) },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); k.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+
+	<-got // none yet
+	<-asked
+	c.Key = config.Hide("new")
+	k.SetFeeds([]config.Feed{c})
+	for len(k.changed.C()) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	close(answer)
+
+	select {
+	case n := <-got:
+		if n != 1 {
+			t.Errorf("%d prefixes", n)
+		}
+	case <-time.After(10 * time.Second):
+		t.Errorf("the new key was not tried: %+v", k.Status())
+	}
+}
+
 // Neither the log nor the status names a URL or a key, whatever goes wrong.
 func TestNoSecretIsTold(t *testing.T) {
 	c, s := publisher(t, func(w http.ResponseWriter, r *http.Request) {

@@ -34,8 +34,8 @@ type row struct {
 func all() map[string]metric {
 	out := make(map[string]metric)
 	for _, r := range slices.Concat(
-		ofProcess(), ofServers(), ofEngine(), ofBans(), ofSensor(), ofLimiter(), ofLists(), ofFeeds(), ofAlerts(),
-		ofJournal(),
+		ofProcess(), ofServers(), ofEngine(), ofBans(), ofSensor(), ofLimiter(), ofLists(),
+		ofFeeds(), ofAlerts(), ofJournal(),
 	) {
 		out[r.name] = metric{
 			prometheus.NewDesc(namespace+"_"+r.name, r.help, r.labels, nil), r.typ,
