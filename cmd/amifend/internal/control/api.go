@@ -309,6 +309,8 @@ type Explanation struct {
 	Text string `json:"text"` // for people
 	// the same for programs, in the form of amifend replay --format json --explain
 	Detail json.RawMessage `json:"detail"`
+	// amifend observes: `banned` in the detail means that it would be
+	Observed bool `json:"observed,omitempty"`
 	// that cover it, with their state in the kernel
 	Bans []Ban `json:"bans,omitempty"`
 	// the latest decisions, the last one first

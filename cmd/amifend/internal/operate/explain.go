@@ -75,6 +75,7 @@ func (s *Service) Explain(ctx context.Context, addr netip.Addr) (control.Explana
 
 	out.Text = text.String()
 	out.Detail = detail
+	out.Observed = options.Dry
 
 	// What is in force comes from the enforcer, and what is over from the journal.
 	if out.Bans, err = s.bansOf(ctx, addr); err != nil {
