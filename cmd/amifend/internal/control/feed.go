@@ -184,9 +184,9 @@ func (f *Feed) follow(filter eventFilter) *follower {
 // that the score holds it.
 const judgeTime = 20 * time.Millisecond
 
-// next waits for events, and returns those together that come within judgeTime, up to linesPart. If ctx
-// ends, it returns what has come until then.
-func (f *follower) next(ctx context.Context) (events []Event) {
+// next waits for events, and returns those together that come within judgeTime, up to linesPart. If it
+// sees the end of ctx, it returns all that have come until then, and false.
+func (f *follower) next(ctx context.Context) (events []Event, more bool) {
 	var end <-chan time.Time // nil, which is never ready, before the first event
 	for len(events) < linesPart {
 		select {
@@ -196,15 +196,19 @@ func (f *follower) next(ctx context.Context) (events []Event) {
 				end = time.After(judgeTime)
 			}
 		case <-end:
-			return events
-
-		// Nobody else receives, so none of these waits.
+			return f.waiting(events, linesPart), true
 		case <-ctx.Done():
-			for range len(f.events) {
-				events = append(events, <-f.events)
-			}
-			return events
+			return f.waiting(events, len(events)+followerRoom), false
 		}
+	}
+	return events, true
+}
+
+// waiting appends the events that wait, as long as there are less than most. Nobody else receives them,
+// so it does not wait.
+func (f *follower) waiting(events []Event, most int) []Event {
+	for len(f.events) > 0 && len(events) < most {
+		events = append(events, <-f.events)
 	}
 	return events
 }

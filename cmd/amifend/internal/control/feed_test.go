@@ -76,7 +76,7 @@ func TestScoresOfAFlood(t *testing.T) {
 		for range n {
 			feed.Publish("office", &ev)
 		}
-		events := f.next(t.Context())
+		events, _ := f.next(t.Context())
 		s.score(t.Context(), events)
 		return events
 	}

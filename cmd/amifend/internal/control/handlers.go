@@ -253,8 +253,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, er
 		return nil, nil
 	}
 
-	for {
-		events := f.next(r.Context())
+	// When the daemon stops, a full part may be followed by what still waits.
+	for more := true; more; {
+		var events []Event
+		events, more = f.next(r.Context())
 		s.score(r.Context(), events)
 		for i := range events {
 			if lines.write(&events[i]) != nil {
@@ -264,10 +266,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ Peer) (any, er
 		if n := f.lost.Swap(0); n > 0 && lines.write(Event{Lost: n}) != nil {
 			return nil, nil
 		}
-		if r.Context().Err() != nil || lines.idle(len(f.events)) != nil {
+		if lines.idle(len(f.events)) != nil {
 			return nil, nil
 		}
 	}
+	return nil, nil
 }
 
 // score adds the scores of their sources to events. Without an answer they are sent as they are.
