@@ -58,16 +58,28 @@ func (e statusError) Error() string { return fmt.Sprintf("HTTP %d", int(e)) }
 // fetch fetches the list of a feed. last is the one that the caller has; nil: none. It returns
 // errUnchanged if that is still the list. No other error is for people: see describe.
 func fetch(ctx context.Context, c config.Feed, last *List) (*List, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
-	defer cancel()
-
-	switch {
-	case c.File != "":
+	if c.File != "" {
 		return readFile(c.File, last)
-	case c.Source == config.SourceAPIBAN:
-		return fetchAPIBAN(ctx, c, last)
 	}
 
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	from := fetchURL
+	if c.Source == config.SourceAPIBAN {
+		from = fetchAPIBAN
+	}
+	l, err := from(ctx, c, last)
+
+	// A publisher that hears of the end of the time may end the answer in good form, in the middle of the
+	// list, before the connection is closed. Half a list must not be taken for a whole one.
+	if err == nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return l, err
+}
+
+// fetchURL fetches a list that one answer holds.
+func fetchURL(ctx context.Context, c config.Feed, last *List) (*List, error) {
 	client, err := newClient(c)
 	if err != nil {
 		return nil, err

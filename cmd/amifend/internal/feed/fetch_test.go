@@ -130,6 +130,24 @@ func TestFetchErrors(t *testing.T) {
 	}
 }
 
+// When the time is over, a publisher may still end its answer in good form, in the middle of the list.
+// Half a list is never taken for a whole one.
+func TestTimeIsOverInTheMiddle(t *testing.T) {
+	c, _ := publisher(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "203.0.113.7\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	for range 200 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		l, err := fetch(ctx, c, nil)
+		cancel()
+		if err == nil {
+			t.Fatalf("taken: %v", l.Prefixes)
+		}
+	}
+}
+
 // A firewall of this machine may refuse the connection. Its error is that of a permission, and must not
 // be told as that of a file.
 func TestRefusedConnectionIsNoFile(t *testing.T) {
